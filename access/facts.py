@@ -1,0 +1,102 @@
+"""The facts of one object, read in one statement: every grant and ownership."""
+
+from __future__ import annotations
+
+import uuid
+from functools import cache
+from typing import Any
+
+from django.db import connection
+from django.utils import timezone
+
+from access.models import User
+from access.rules import ABSENT, level_models, may_be_absent
+from access.securables import Securable
+
+Fact = tuple[int, str]  # (how many levels above the object, privilege)
+
+
+def facts_of(principal: User, securable: Securable) -> frozenset[Fact]:
+    """Read every grant and ownership that bears on the object, in one query."""
+    kind = type(securable)
+    sql = (
+        f"WITH RECURSIVE {mine_cte()}, {object_cte(kind, 't0.id = %(pk)s')}"
+        f" {facts_union(kind)}"
+    )
+    parameters = {"pk": db_uuid(securable.pk), **facts_parameters(principal)}
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters)
+        return frozenset((level, privilege) for level, privilege in cursor)
+
+
+@cache
+def mine_cte() -> str:
+    """Return the recursive CTE `mine`: the principal `%(user)s` and its groups."""
+    user = "CAST(%(user)s AS uuid)" if connection.vendor == "postgresql" else "%(user)s"
+    return (
+        f"mine(id) AS (SELECT {user} UNION SELECT m.group_id FROM"
+        " access_membership m JOIN mine ON mine.id = m.member_id)"
+    )
+
+
+@cache
+def object_cte(kind: type[Securable], condition: str) -> str:
+    """Return the CTE `o`: ids and owners of one object and its containers."""
+    columns, joins = [], []
+    for level, row in enumerate(level_models(kind)):
+        columns.append(f"t{level}.id AS id{level}, t{level}.owner_id AS owner{level}")
+        if level:
+            link = f"t{level - 1}.{row._meta.model_name}_id"
+            table = f"{row._meta.db_table} t{level}"
+            joins.append(f"LEFT JOIN {table} ON t{level}.id = {link}")
+    return (
+        f"o AS (SELECT {', '.join(columns)} FROM {kind._meta.db_table} t0"
+        f" {' '.join(joins)} WHERE {condition})"
+    )
+
+
+def facts_parameters(principal: User) -> dict[str, Any]:
+    """Return the values for the placeholders of `mine_cte` and `facts_union`."""
+    now = connection.ops.adapt_datetimefield_value(timezone.now())
+    return {"user": db_uuid(principal.pk), "now": now}
+
+
+def db_uuid(value: uuid.UUID) -> Any:
+    """Return a UUID as this database stores it."""
+    return value if connection.features.has_native_uuid_field else value.hex
+
+
+@cache
+def facts_union(kind: type[Securable]) -> str:
+    """Return the SELECT of (level, privilege) over `o` and `mine`."""
+    selects = []
+    for level, row in enumerate(level_models(kind)):
+        grants = row._meta.get_field("grants").related_model._meta.db_table
+        selects.append(
+            f"SELECT {level} AS level, 'own' AS privilege FROM o"
+            f" JOIN mine ON mine.id = o.owner{level}"
+        )
+        selects.append(
+            f"SELECT {level}, p.codename FROM o JOIN {grants} g"
+            f" ON g.content_object_id = o.id{level} JOIN mine ON mine.id = g.user_id"
+            " JOIN auth_permission p ON p.id = g.permission_id"
+            " WHERE (g.expires_at IS NULL OR g.expires_at > %(now)s)"
+        )
+        if may_be_absent(kind, level):
+            selects.append(
+                f"SELECT {level}, '{ABSENT}' FROM o WHERE o.id{level} IS NULL"
+            )
+    return " UNION ALL ".join(selects)
+
+
+def principals_of(principal: User) -> list[uuid.UUID]:
+    """Return the ids of the principal and its groups, nested ones too; one query."""
+    sql = f"WITH RECURSIVE {mine_cte()} SELECT id FROM mine"
+    with connection.cursor() as cursor:
+        cursor.execute(sql, {"user": db_uuid(principal.pk)})
+        return [from_db_uuid(found) for (found,) in cursor]
+
+
+def from_db_uuid(value: Any) -> uuid.UUID:
+    """Return a UUID that a cursor gave as this database stores it."""
+    return value if isinstance(value, uuid.UUID) else uuid.UUID(value)

@@ -1,0 +1,223 @@
+"""Shapes of policies, requests, decisions and checks on the wire."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import uuid
+from typing import Any
+
+from rest_framework import serializers
+
+from approvals.gate import counts, latest_checks
+from approvals.lifecycle import links
+from approvals.models import ApprovalRequest, Check, Decision, RequestStatus, Verdict
+from approvals.shapes import (
+    AliasThenJson,
+    ApprovalDetailJson,
+    ApprovalJson,
+    CheckJson,
+    DecisionJson,
+    MoveJson,
+)
+from core.serializers import InputSerializer
+from registry.models import AliasMove
+
+_WEEK_SECONDS = 7 * 24 * 3600
+_YEAR_SECONDS = 366 * 24 * 3600
+_MAX_EVIDENCE_BYTES = 64 * 1024
+_TEXT = 5000
+
+
+class _ObjectField(serializers.DictField):
+    """A JSON object of bounded size."""
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        value: dict[str, Any] = super().to_internal_value(data)
+        if len(json.dumps(value)) > _MAX_EVIDENCE_BYTES:
+            raise serializers.ValidationError("must be at most 64 KiB of JSON.")
+        return value
+
+
+def _text() -> serializers.CharField:
+    return serializers.CharField(max_length=_TEXT, default="", allow_blank=True)
+
+
+def _digest() -> serializers.RegexField:
+    return serializers.RegexField(r"^[0-9a-f]{64}$")
+
+
+def _details_url() -> serializers.RegexField:
+    # shown as a link, so never javascript:; hosts of one label are fine
+    return serializers.RegexField(
+        r"^https?://[^\s\"'<>]+$", max_length=2000, default="", allow_blank=True
+    )
+
+
+class PolicySerializer(InputSerializer):
+    securable_type = serializers.CharField(max_length=40)
+    full_name = serializers.CharField(max_length=800)
+    alias_pattern = serializers.CharField(max_length=255)
+    approvals_needed = serializers.IntegerField(default=1, min_value=1, max_value=100)
+    checks = serializers.ListField(
+        child=serializers.CharField(max_length=200), default=list, max_length=50
+    )
+    reviewers = serializers.ListField(
+        child=serializers.CharField(max_length=150), default=list, max_length=100
+    )
+    callback_may_approve = serializers.BooleanField(default=False)
+    expires_after_seconds = serializers.IntegerField(
+        default=_WEEK_SECONDS, min_value=60, max_value=_YEAR_SECONDS
+    )
+    rollout_plan = _ObjectField(default=dict)
+
+
+class RequestSerializer(InputSerializer):
+    model = serializers.CharField(max_length=800)
+    alias = serializers.CharField(max_length=255)
+    version = serializers.IntegerField(min_value=1, max_value=2**31 - 1)
+    reason = _text()
+
+
+class RequestFilterSerializer(InputSerializer):
+    state = serializers.ChoiceField(
+        choices=RequestStatus.choices, default="", allow_blank=True
+    )
+    assignee = serializers.ChoiceField(choices=["me"], default="", allow_blank=True)
+    max_results = serializers.IntegerField(default=100, min_value=1, max_value=1000)
+    page_token = serializers.CharField(default="", allow_blank=True)
+
+
+class AliasSerializer(InputSerializer):
+    version = serializers.IntegerField(min_value=1, max_value=2**31 - 1)
+    reason = _text()
+
+
+class BreakGlassSerializer(InputSerializer):
+    version = serializers.IntegerField(min_value=1, max_value=2**31 - 1)
+    reason = serializers.CharField(max_length=4000)
+
+
+class AliasQuerySerializer(InputSerializer):
+    as_of = serializers.DateTimeField(default=None)
+
+
+class HistoryQuerySerializer(InputSerializer):
+    max_results = serializers.IntegerField(default=100, min_value=1, max_value=1000)
+    page_token = serializers.CharField(default="", allow_blank=True)
+
+
+class DecisionSerializer(InputSerializer):
+    decision = serializers.ChoiceField(choices=Verdict.choices)
+    comment = _text()
+    digest = _digest()
+
+
+class CheckSerializer(InputSerializer):
+    name = serializers.CharField(max_length=200)
+    passed = serializers.BooleanField()
+    comment = _text()
+    details_url = _details_url()
+    evidence = _ObjectField(default=dict)
+    digest = _digest()
+
+
+class CallbackSerializer(InputSerializer):
+    state = serializers.CharField(max_length=20)
+    name = serializers.CharField(max_length=200, default="", allow_blank=True)
+    passed = serializers.BooleanField(default=None, allow_null=True)
+    comment = _text()
+    details_url = _details_url()
+    evidence = _ObjectField(default=dict)
+    digest = serializers.RegexField(r"^[0-9a-f]{64}$", default="", allow_blank=True)
+
+
+def request_json(approval: ApprovalRequest) -> ApprovalJson:
+    """Render a request as lists show it."""
+    previous = approval.previous_version
+    return {
+        "id": str(approval.id),
+        "model": approval.model.full_name,
+        "alias": approval.alias,
+        "version": approval.version.number,
+        "digest": approval.digest,
+        "previous": previous.number if previous else None,
+        "status": approval.status,
+        "requested_by": approval.requester.username,
+        "reason": approval.reason,
+        "opened_at": approval.opened_at,
+        "expires_at": approval.expires_at,
+        "closed_at": approval.closed_at,
+        "closing_reason": approval.closing_reason,
+        "links": links(approval),
+    }
+
+
+def request_detail_json(approval: ApprovalRequest) -> ApprovalDetailJson:
+    """Render a request with its policies, decisions, checks and what is missing."""
+    decisions = approval.decisions.select_related("approver__owner")
+    return {
+        **request_json(approval),
+        "unmet": approval.unmet(),
+        "policies": approval.policy_snapshot["policies"],
+        "decisions": [decision_json(approval, decision) for decision in decisions],
+        "checks": [check_json(one) for one in latest_checks(approval).values()],
+    }
+
+
+def decision_json(approval: ApprovalRequest, decision: Decision) -> DecisionJson:
+    """Render a decision; on an open request also whether it counts by now."""
+    return {
+        "id": str(decision.id),
+        "decision": decision.verdict,
+        "approver": decision.approver.username if decision.approver else None,
+        "comment": decision.comment,
+        "digest": decision.digest,
+        "via": decision.via,
+        "decided_at": decision.decided_at,
+        "counts": counts(approval, decision) if approval.is_open else None,
+    }
+
+
+def check_json(check: Check) -> CheckJson:
+    """Render a report of a check."""
+    return {
+        "name": check.name,
+        "passed": check.passed,
+        "comment": check.comment,
+        "details_url": check.details_url,
+        "evidence": check.evidence,
+        "reported_by": check.reported_by.username if check.reported_by else None,
+        "via": check.via,
+        "reported_at": check.reported_at,
+    }
+
+
+def alias_then_json(move: AliasMove, moment: dt.datetime) -> AliasThenJson:
+    """Render where an alias pointed at a moment."""
+    return {
+        "alias": move.alias.name,
+        "as_of": moment,
+        "version": move.version.number if move.version else None,
+        "digest": move.version.digest if move.version else None,
+        "generation": move.generation,
+        "set_at": move.moved_at,
+        "set_by": move.moved_by.username,
+    }
+
+
+def move_json(
+    move: AliasMove, until: dt.datetime | None, request_id: uuid.UUID | None
+) -> MoveJson:
+    """Render a move; it held from `moved_at` to `until`, None is to this day."""
+    return {
+        "generation": move.generation,
+        "version": move.version.number if move.version else None,
+        "digest": move.version.digest if move.version else None,
+        "previous": move.previous_version.number if move.previous_version else None,
+        "moved_at": move.moved_at,
+        "until": until,
+        "moved_by": move.moved_by.username,
+        "approval_request": str(request_id) if request_id else None,
+        "event_id": str(move.event_id),
+    }

@@ -1,0 +1,24 @@
+"""REST of approvals, below /api/v1/."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from approvals import alias_views, views
+
+_REQUEST = "approvals/<uuid:request_id>"
+_ALIASES = "models/<str:full_name>/aliases"
+
+urlpatterns = [
+    path("policies", views.PolicyList.as_view()),
+    path("approvals", views.ApprovalList.as_view()),
+    path(_REQUEST, views.ApprovalDetail.as_view()),
+    path(f"{_REQUEST}/decisions", views.DecisionList.as_view()),
+    path(f"{_REQUEST}/checks", views.CheckList.as_view()),
+    path(f"{_REQUEST}/cancel", views.Cancellation.as_view()),
+    path(_ALIASES, alias_views.AliasList.as_view()),
+    path(f"{_ALIASES}/<str:alias>", alias_views.AliasDetail.as_view()),
+    path(f"{_ALIASES}/<str:alias>/history", alias_views.AliasHistory.as_view()),
+    path(f"{_ALIASES}/<str:alias>/break-glass", alias_views.BreakGlass.as_view()),
+    path("callbacks/<str:token>", views.CallbackAnswer.as_view()),
+]

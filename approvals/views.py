@@ -1,0 +1,211 @@
+"""REST of policies, approval requests and callbacks."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+
+from django.db.models import Q
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from access.authentication import caller
+from access.authz import require_details
+from access.securables import find_securable
+from access.services import get_principal
+from approvals import callbacks, reads, services
+from approvals.models import ApprovalRequest
+from approvals.policies import policy_json
+from approvals.serializers import (
+    CallbackSerializer,
+    CheckSerializer,
+    DecisionSerializer,
+    PolicySerializer,
+    RequestFilterSerializer,
+    RequestSerializer,
+    check_json,
+    decision_json,
+    request_detail_json,
+    request_json,
+)
+from approvals.shapes import (
+    ApprovalDetailJson,
+    ApprovalsJson,
+    CallbackAnswerJson,
+    CheckMadeJson,
+    DecisionMadeJson,
+    PoliciesJson,
+    PolicyJson,
+)
+from core.http import read_page_token, sign_page_token
+from core.openapi import operation
+from registry import services as registry
+
+_PAGE = "approvals"
+
+
+class PolicyList(APIView):
+    """List the policies one sees; protect the aliases of a scope."""
+
+    @operation("List the policies that you see.", answer=PoliciesJson)
+    def get(self, request: Request) -> Response:
+        rows = reads.visible_policies(caller(request)).order_by("-created_at")
+        return Response({"policies": [policy_json(policy) for policy in rows]})
+
+    @operation(
+        "Protect the aliases of a scope.",
+        body=PolicySerializer,
+        answer=PolicyJson,
+        status=201,
+    )
+    def post(self, request: Request) -> Response:
+        data = PolicySerializer.read(request.data)
+        scope = find_securable(data.pop("securable_type"), data.pop("full_name"))
+        reviewers = [get_principal(name) for name in data.pop("reviewers")]
+        policy = services.create_policy(
+            scope,
+            data.pop("alias_pattern"),
+            **data,
+            reviewers=reviewers,
+            principal=caller(request),
+        )
+        return Response(policy_json(policy), status=201)
+
+
+class ApprovalList(APIView):
+    """List requests, newest first, by state or assignee; open one."""
+
+    @operation(
+        "List requests, newest first, by state or assignee.",
+        query=RequestFilterSerializer,
+        answer=ApprovalsJson,
+    )
+    def get(self, request: Request) -> Response:
+        data = RequestFilterSerializer.read(request.query_params)
+        if data["assignee"]:
+            waiting = reads.requests_waiting_for(caller(request))
+            return Response({"approvals": [request_json(one) for one in waiting]})
+        rows = reads.visible_requests(caller(request))
+        if data["state"]:
+            rows = rows.filter(status=data["state"])
+        if data["page_token"]:
+            rows = rows.filter(_after(data["page_token"]))
+        found = list(rows[: data["max_results"] + 1])
+        page = found[: data["max_results"]]
+        body = {"approvals": [request_json(approval) for approval in page]}
+        if len(found) > len(page):
+            return Response({**body, "next_page_token": _token_of(page[-1])})
+        return Response(body)
+
+    @operation(
+        "Ask for an alias to move to a version.",
+        body=RequestSerializer,
+        answer=ApprovalDetailJson,
+        status=201,
+    )
+    def post(self, request: Request) -> Response:
+        data = RequestSerializer.read(request.data)
+        model = registry.get_model(data["model"])
+        require_details(caller(request), model)
+        approval = services.request_alias(
+            model,
+            data["alias"],
+            registry.get_version(model, data["version"]),
+            reason=data["reason"],
+            principal=caller(request),
+        )
+        return Response(request_detail_json(approval), status=201)
+
+
+class ApprovalDetail(APIView):
+    """One request with its decisions, checks and what is missing."""
+
+    @operation(
+        "Show a request with its decisions, checks and what is missing.",
+        answer=ApprovalDetailJson,
+    )
+    def get(self, request: Request, request_id: uuid.UUID) -> Response:
+        approval = reads.get_request(request_id, principal=caller(request))
+        return Response(request_detail_json(approval))
+
+
+class DecisionList(APIView):
+    """Approve or reject a request, for the bytes with the digest given."""
+
+    @operation(
+        "Approve or reject a request, for the bytes with the digest given.",
+        body=DecisionSerializer,
+        answer=DecisionMadeJson,
+        status=201,
+    )
+    def post(self, request: Request, request_id: uuid.UUID) -> Response:
+        data = DecisionSerializer.read(request.data)
+        approval = reads.get_request(request_id, principal=caller(request))
+        decision = services.decide(
+            approval,
+            data["decision"],
+            digest=data["digest"],
+            comment=data["comment"],
+            principal=caller(request),
+        )
+        approval.refresh_from_db()
+        body = decision_json(approval, decision)
+        return Response({**body, "request": request_detail_json(approval)}, status=201)
+
+
+class CheckList(APIView):
+    """Report the result of an automated check."""
+
+    @operation(
+        "Report the result of an automated check.",
+        body=CheckSerializer,
+        answer=CheckMadeJson,
+        status=201,
+    )
+    def post(self, request: Request, request_id: uuid.UUID) -> Response:
+        data = CheckSerializer.read(request.data)
+        approval = reads.get_request(request_id, principal=caller(request))
+        check = services.report_check(
+            approval, data.pop("name"), **data, principal=caller(request)
+        )
+        approval.refresh_from_db()
+        body = check_json(check)
+        return Response({**body, "request": request_detail_json(approval)}, status=201)
+
+
+class Cancellation(APIView):
+    """Withdraw a request."""
+
+    @operation("Withdraw a request.", answer=ApprovalDetailJson)
+    def post(self, request: Request, request_id: uuid.UUID) -> Response:
+        approval = reads.get_request(request_id, principal=caller(request))
+        cancelled = services.cancel(approval, principal=caller(request))
+        return Response(request_detail_json(cancelled))
+
+
+class CallbackAnswer(APIView):
+    """Answer by a one-time token: its possession is the credential."""
+
+    authentication_classes = ()
+    permission_classes = ()
+
+    @operation(
+        "Answer a request by the one-time token of a webhook.",
+        body=CallbackSerializer,
+        answer=CallbackAnswerJson,
+    )
+    def post(self, request: Request, token: str) -> Response:
+        data = CallbackSerializer.read(request.data)
+        return Response(callbacks.answer(token, callbacks.Answer(**data)))
+
+
+def _token_of(approval: ApprovalRequest) -> str:
+    key = [approval.opened_at.isoformat(), str(approval.id)]
+    return sign_page_token(key, purpose=_PAGE)
+
+
+def _after(page_token: str) -> Q:
+    opened_at, request_id = read_page_token(page_token, purpose=_PAGE)
+    moment = dt.datetime.fromisoformat(opened_at)
+    return Q(opened_at__lt=moment) | Q(opened_at=moment, id__lt=uuid.UUID(request_id))

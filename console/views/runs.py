@@ -1,0 +1,70 @@
+"""Training runs: the list and one run with the end of its log."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.db.models import QuerySet
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.utils.dateparse import parse_datetime
+
+from access.models import User
+from console.pages import ENDED, SignedInRequest, page
+from core.errors import NotFound
+from runners.models import Attempt, LogChunk, Pipeline, Run
+
+PAGE_SIZE = 50
+_LOG_CHUNKS = 32
+_LOG_LINES = 200
+
+
+@page
+def runs(request: SignedInRequest) -> HttpResponse:
+    """Show runs, newest first, page by page."""
+    rows = _visible_runs(request.user)
+    before = parse_datetime(request.GET.get("before", "").replace(" ", "+"))
+    if before:
+        rows = rows.filter(created_at__lt=before)
+    found = list(rows[: PAGE_SIZE + 1])
+    context = {"runs": found[:PAGE_SIZE], "has_more": len(found) > PAGE_SIZE}
+    return render(request, "console/runs.html", context)
+
+
+@page
+def run(request: SignedInRequest, run_id: UUID) -> HttpResponse:
+    """Show one run; asked by htmx, only the part that moves."""
+    found = _visible_runs(request.user).filter(pk=run_id).first()
+    if found is None:
+        raise NotFound("There is no such run, or none that you may see.")
+    attempt = found.attempts.last()
+    registration = found.registrations.select_related("version__model").first()
+    context = {
+        "run": found,
+        "attempt": attempt,
+        "log": _log_tail(attempt) if attempt else "",
+        "version": registration.version if registration else None,
+        "parameters": sorted(found.parameters.items()),
+    }
+    if not request.htmx:
+        return render(request, "console/run.html", context)
+    status = ENDED if found.has_ended else 200
+    return render(request, "console/_run.html", context, status=status)
+
+
+def _visible_runs(person: User) -> QuerySet[Run]:
+    rows = Run.objects.filter(pipeline__in=Pipeline.objects.visible(person))
+    return rows.select_related(
+        "pipeline",
+        "package_version__package",
+        "snapshot__dataset",
+        "started_by",
+        "run_as",
+    )
+
+
+def _log_tail(attempt: Attempt) -> str:
+    """Return the last lines of an attempt's log; its first may be cut."""
+    newest = LogChunk.objects.filter(attempt=attempt).order_by("-offset")[:_LOG_CHUNKS]
+    data = b"".join(bytes(chunk.data) for chunk in reversed(newest))
+    return "\n".join(data.decode(errors="replace").splitlines()[-_LOG_LINES:])

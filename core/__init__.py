@@ -1,0 +1,1 @@
+"""What three apps or more share; no models, no imports of other apps."""

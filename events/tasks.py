@@ -1,0 +1,58 @@
+"""Bring committed events to their subscribers, with exactly one effect each."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from functools import wraps
+from uuid import UUID
+
+from celery import shared_task
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from events.models import Event, OutboxEntry
+from events.relay import ring
+
+_BATCH = 200
+_RING_AGAIN = dt.timedelta(seconds=5)
+
+
+@shared_task
+def relay() -> None:
+    """Ring for every subscriber of every unhandled event, in commit order.
+
+    An entry that was rung for and not handled within seconds is rung for again:
+    brokers lose messages, and workers die with them.
+    """
+    due = Q(rung_at=None) | Q(rung_at__lt=timezone.now() - _RING_AGAIN)
+    waiting = OutboxEntry.objects.filter(due, handled_at=None)
+    rung = []
+    for entry in waiting.order_by("event__sequence")[:_BATCH]:
+        if not ring(entry.task, str(entry.event_id)):
+            break
+        rung.append(entry.pk)
+    OutboxEntry.objects.filter(pk__in=rung).update(rung_at=timezone.now())
+
+
+def subscriber(function: Callable[[Event], None]) -> Callable[[str], None]:
+    """Make a task of a function that reacts to an event.
+
+    The entry in the outbox is claimed in the transaction of the effect, so a
+    message that comes twice, late or never has the effect exactly once.
+    """
+
+    name = f"{function.__module__}.{function.__name__}"
+
+    @wraps(function)
+    def task(event_id: str) -> None:
+        with transaction.atomic():
+            entry = OutboxEntry.objects.filter(
+                event_id=UUID(event_id), task=name, handled_at=None
+            )
+            if entry.update(handled_at=timezone.now()):
+                function(Event.objects.get(pk=event_id))
+
+    registered: Callable[[str], None] = shared_task(name=name)(task)
+    return registered

@@ -1,0 +1,102 @@
+"""The page of events, from their types and from the calls that emit them."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+from django.conf import settings
+
+from events.types import EventType
+from greenlight.reference.markdown import code, table
+
+E = EventType
+
+_APPS = ("access", "registry", "approvals", "webhooks", "runners", "serving")
+_EMITTERS = {"emit", "tell"}
+_NO_DATA = {"principal", "event_id"}
+# where noun and verb do not say it
+_SENTENCES = {
+    E.TOKEN_ISSUED: "An access token was issued; its text is nowhere kept.",
+    E.GRANT_ADDED: "A privilege was granted.",
+    E.GRANT_REVOKED: "A privilege was taken back.",
+    E.GROUP_MEMBER_ADDED: "A principal became a member of a group.",
+    E.GROUP_MEMBER_REMOVED: "A principal is no member of a group any more.",
+    E.OWNER_TRANSFERRED: "A securable got another owner.",
+    E.MODEL_VERSION_CREATED: "A version was begun; its bytes are taken next.",
+    E.MODEL_VERSION_READY: "The bytes of a version are taken, and named by a digest.",
+    E.MODEL_VERSION_FAILED: "The bytes of a version could not be taken.",
+    E.MODEL_VERSION_READ: "A principal read the bytes of a version for the first time on a day.",
+    E.MODEL_VERSION_TAMPERED: "The stored bytes of a version are not those that were taken.",
+    E.ALIAS_SET: "An alias points at a version now.",
+    E.APPROVAL_REQUESTED: "Somebody asked for an alias to move.",
+    E.APPROVAL_DECIDED: "An approver approved or rejected a request.",
+    E.APPROVAL_CHECKED: "An automated check reported its result.",
+    E.APPROVAL_APPROVED: "Nothing is missing for a request any more.",
+    E.APPROVAL_APPLIED: "The alias moved as a request had asked.",
+    E.APPROVAL_SUPERSEDED: "A newer request took the place of one.",
+    E.APPROVAL_INVALIDATED: "The bytes that a request was about are not what they were.",
+    E.APPROVAL_FAILED: "An approved request could not be applied.",
+    E.APPROVAL_RESET: "The alias moved meanwhile: the decisions of a request were cleared.",
+    E.PACKAGE_TRAINED: "A training run left a new minor version of its package.",
+    E.PIPELINE_RUN_RETRIED: "A run was lost, through no fault of its code, and is queued again.",
+    E.MODEL_SERVER_FAILED: "A process that serves a version gave up.",
+    E.ROLLOUT_STEPPED: "A rollout set the weights of its next step.",
+    E.ROLLOUT_PROMOTED: "Somebody moved a rollout on by hand.",
+    E.ROLLOUT_COMPLETED: "All traffic of an endpoint goes to the version of a rollout.",
+}
+
+_INTRODUCTION = """\
+# Events
+
+Everything that happens is an event: one row in the audit log, which is chained by hashes, and one message for webhooks.
+Each has an id, a sequence number, the time, the actor, the subject with its full name, the id of the request, and `data`.
+Subscribe with patterns: `approval.*`, `alias.set`, `*`; see [receive a webhook](../howto/receive-a-webhook.md).
+"""
+
+
+def page() -> str:
+    """Return the page in Markdown."""
+    data = emitted_data()
+    rows = [
+        (
+            code(event_type.value),
+            sentence(event_type),
+            ", ".join(map(code, data.get(event_type.name, []))),
+        )
+        for event_type in EventType
+    ]
+    return f"{_INTRODUCTION}\n{table(('type', 'it says', '`data` has'), rows)}"
+
+
+def sentence(event_type: EventType) -> str:
+    """Say what happened: a sentence of its own, or one made of noun and verb."""
+    if event_type in _SENTENCES:
+        return _SENTENCES[event_type]
+    noun, verb = event_type.value.replace("_", " ").split(".")
+    article = "An" if noun[0] in "aeiou" else "A"
+    return f"{article} {noun} was {verb}."
+
+
+def emitted_data() -> dict[str, list[str]]:
+    """Return what the calls of emit() put into `data`, by the name of the type."""
+    found: dict[str, set[str]] = {}
+    for app in _APPS:
+        for path in sorted((Path(settings.BASE_DIR) / app).rglob("*.py")):
+            for call in _calls(ast.parse(path.read_text())):
+                given = {keyword.arg for keyword in call.keywords if keyword.arg}
+                name = ast.unparse(call.args[0]).rpartition(".")[2]
+                found.setdefault(name, set()).update(given - _NO_DATA)
+    return {name: sorted(given) for name, given in found.items()}
+
+
+def _calls(tree: ast.Module) -> list[ast.Call]:
+    """Return the calls that emit an event of a type that they name."""
+    return [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func) in _EMITTERS
+        and node.args
+        and ast.unparse(node.args[0]).startswith("EventType.")
+    ]

@@ -1,0 +1,1 @@
+"""MLflow's dialects: its wire formats over Greenlight's services, no rules here."""

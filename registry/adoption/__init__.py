@@ -1,0 +1,1 @@
+"""Take over an existing MLflow registry: read it, plan, carry out the plan."""

@@ -1,0 +1,1 @@
+"""Envoy's resources, built as plain values from plain values."""

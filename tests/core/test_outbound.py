@@ -1,0 +1,304 @@
+"""The HTTP client goes only where it may, and never longer than it may."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+import socketserver
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+
+import pytest
+from django.conf import LazySettings
+from hypothesis import given
+from hypothesis import strategies as st
+from pytest_httpserver import HTTPServer
+
+from core import outbound
+from core.outbound import OutboundFailed, OutboundRefused
+
+LOOPBACK = ["127.0.0.0/8", "::1/128"]
+METADATA = "169.254.169.254"
+
+
+@pytest.fixture
+def allowed(settings: LazySettings) -> None:
+    settings.WEBHOOK_ALLOWED_NETWORKS = LOOPBACK
+
+
+def send(url: str, *, timeout: float = 5) -> outbound.OutboundResponse:
+    return outbound.post(url, b"{}", {"x-test": "1"}, timeout=timeout)
+
+
+@pytest.mark.usefixtures("allowed")
+def test_answer_carries_status_headers_and_head(httpserver: HTTPServer) -> None:
+    answer = httpserver.expect_request("/hook", headers={"x-test": "1"}, data="{}")
+    answer.respond_with_data("a" * 3000, status=202, headers={"X-Seen": "yes"})
+
+    response = send(httpserver.url_for("/hook"))
+
+    assert response.status == 202
+    assert response.headers["x-seen"] == "yes"
+    assert response.body_head == b"a" * 1024
+    assert 0 < response.elapsed_seconds < 5
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1",
+        "localhost",
+        "2130706433",
+        "0x7f.1",
+        "0177.0.0.1",
+        "127.1",
+        "0",
+        "0.0.0.0",  # noqa: S104  # an address to refuse
+        "127\u30020\u30020\u30021",
+        "\uff11\uff12\uff17.0.0.1",
+        "[::1]",
+        "[::]",
+        "[::127.0.0.1]",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:7f00:1]",
+        "[64:ff9b::7f00:1]",
+        "[64:ff9b:1::a9fe:a9fe]",
+        "[2002:7f00:1::]",
+        "[fec0::1]",
+        "[fe80::1]",
+        "[fd00:ec2::254]",
+        "[ff02::1]",
+        METADATA,
+        "2852039166",
+        f"[::ffff:{METADATA}]",
+        "10.0.0.1",
+        "192.168.1.1",
+        "100.64.0.1",
+        "224.0.0.1",
+        "192.0.0.8",
+        "255.255.255.255",
+    ],
+)
+def test_no_spelling_of_an_inner_address_is_called(host: str) -> None:
+    with pytest.raises(OutboundRefused):
+        send(f"https://{host}/")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://example.com/",
+        "file:///etc/passwd",
+        "https://",
+        "//example.com/",
+        "https://user:secret@example.com/",
+        "http://example.com/",
+        "https://example.com:99999/",
+        "https://8.8.8.8:22/",
+        "http://8.8.8.8/",
+        "not a url",
+        "https://exa\nmple.com/",
+    ],
+)
+def test_other_urls_are_refused_without_a_look_up(url: str) -> None:
+    with pytest.raises(OutboundRefused):
+        outbound.check_url(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://example.com/hook", "https://8.8.8.8:8443/", "https://[2606:4700::1]/"],
+)
+def test_public_urls_pass_the_check(url: str) -> None:
+    outbound.check_url(url)
+
+
+def test_allowed_network_does_not_open_the_others(settings: LazySettings) -> None:
+    settings.WEBHOOK_ALLOWED_NETWORKS = LOOPBACK
+    for host in (METADATA, "10.0.0.1", "[fd00::1]"):
+        with pytest.raises(OutboundRefused):
+            send(f"http://{host}/")
+
+
+def test_plain_http_is_only_for_allowed_networks(settings: LazySettings) -> None:
+    settings.WEBHOOK_ALLOWED_NETWORKS = LOOPBACK
+    with pytest.raises(OutboundRefused, match="https"):
+        outbound.check_url("http://8.8.8.8/")
+    outbound.check_url("http://127.0.0.1:80/")
+
+
+def _answer_look_ups(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> list[str]:
+    """Play the DNS server; return the names that were asked for."""
+    waiting, asked, real = list(answers), [], socket.getaddrinfo
+
+    def getaddrinfo(host, port, *args, flags=0, **kwargs):
+        if flags & socket.AI_NUMERICHOST or host[0].isdigit():
+            return real(host, port, *args, flags=flags, **kwargs)
+        asked.append(host)
+        kind = socket.SOCK_STREAM
+        return [(socket.AF_INET, kind, 6, "", (a, port)) for a in waiting.pop(0)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    return asked
+
+
+def test_one_inner_address_among_public_ones_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _answer_look_ups(monkeypatch, ["93.184.216.34", "127.0.0.1"])
+    with pytest.raises(OutboundRefused):
+        send("https://mixed.example/")
+
+
+@pytest.mark.usefixtures("allowed")
+def test_name_is_looked_up_once_and_the_checked_address_dialled(
+    monkeypatch: pytest.MonkeyPatch, httpserver: HTTPServer
+) -> None:
+    httpserver.expect_request("/").respond_with_data("ok")
+    asked = _answer_look_ups(monkeypatch, ["127.0.0.1"], [METADATA])
+
+    response = send(f"http://rebinding.example:{httpserver.port}/")
+
+    assert response.status == 200
+    assert asked == ["rebinding.example"]
+    request, _ = httpserver.log[0]
+    assert request.headers["Host"] == f"rebinding.example:{httpserver.port}"
+
+
+@pytest.mark.usefixtures("allowed")
+def test_next_address_is_tried_when_one_is_dead(
+    monkeypatch: pytest.MonkeyPatch, httpserver: HTTPServer
+) -> None:
+    httpserver.expect_request("/").respond_with_data("ok")
+    _answer_look_ups(monkeypatch, ["127.0.0.77", "127.0.0.1"])
+    assert send(f"http://two.example:{httpserver.port}/").status == 200
+
+
+@pytest.mark.usefixtures("allowed")
+def test_unknown_host_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    _answer_look_ups(monkeypatch, [])
+    with pytest.raises(OutboundFailed, match="no such host"):
+        send("https://nowhere.example/")
+
+
+@pytest.mark.usefixtures("allowed")
+def test_redirect_is_an_answer_and_not_followed(httpserver: HTTPServer) -> None:
+    target = httpserver.url_for("/inner")
+    httpserver.expect_request("/").respond_with_data("", 302, {"Location": target})
+
+    assert send(httpserver.url_for("/")).status == 302
+    assert len(httpserver.log) == 1
+
+
+@pytest.mark.usefixtures("allowed")
+def test_proxies_of_the_environment_are_ignored(
+    monkeypatch: pytest.MonkeyPatch, httpserver: HTTPServer
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
+    httpserver.expect_request("/").respond_with_data("ok")
+    assert send(httpserver.url_for("/")).status == 200
+
+
+@pytest.mark.usefixtures("allowed")
+def test_body_is_read_up_to_64_kib(httpserver: HTTPServer) -> None:
+    httpserver.expect_request("/").respond_with_data("a" * 10**6)
+    assert len(send(httpserver.url_for("/")).body) == 64 * 1024
+
+
+class _TarPit(socketserver.BaseRequestHandler):
+    """Answers one byte now and then, for ever."""
+
+    def handle(self) -> None:
+        try:
+            self.request.recv(65536)
+            self.request.sendall(b"HTTP/1.1 200 OK\r\n")
+            while not self.server.over.wait(0.05):
+                self.request.sendall(b"x")
+        except OSError:
+            pass
+
+
+@pytest.fixture
+def tar_pit() -> Iterator[int]:
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _TarPit) as server:
+        server.daemon_threads = True
+        server.over = threading.Event()
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_address[1]
+        server.over.set()
+        server.shutdown()
+
+
+@pytest.mark.usefixtures("allowed")
+def test_tar_pit_is_left_at_the_total_deadline(tar_pit: int) -> None:
+    started = time.monotonic()
+    with pytest.raises(OutboundFailed, match="in time"):
+        send(f"http://127.0.0.1:{tar_pit}/", timeout=0.5)
+    assert time.monotonic() - started < 3
+
+
+@pytest.mark.usefixtures("allowed")
+def test_closed_port_is_a_failure() -> None:
+    with pytest.raises(OutboundFailed, match="could not be called"):
+        send("http://127.0.0.1:1/")
+
+
+class _Echo(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self._answer(self.path.encode() * 10_000)
+
+    def do_POST(self) -> None:
+        self._answer(self.rfile.read(int(self.headers["content-length"])))
+
+    def _answer(self, body: bytes) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def address_string(self) -> str:
+        return "unix"
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def unix_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.chdir(tmp_path)
+    with socketserver.ThreadingUnixStreamServer("echo.sock", _Echo) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield "echo.sock"
+        server.shutdown()
+
+
+def test_unix_get_returns_the_whole_body(unix_server: str) -> None:
+    response = outbound.unix_get(unix_server, "/clusters", timeout=5)
+    assert response.body == b"/clusters" * 10_000
+
+
+def test_unix_post_sends_the_body(unix_server: str) -> None:
+    body = os.urandom(200_000)
+    response = outbound.unix_post(unix_server, "/ping", body, {}, timeout=5)
+    assert response.body == body
+
+
+def test_missing_unix_socket_is_a_failure(tmp_path: Path) -> None:
+    with pytest.raises(OutboundFailed):
+        outbound.unix_get(str(tmp_path / "none.sock"), "/", timeout=1)
+
+
+@given(st.ip_addresses())
+def test_public_is_never_wider_than_the_standard_library(
+    address: ipaddress.IPv4Address | ipaddress.IPv6Address,
+) -> None:
+    if outbound.is_public(address):
+        assert not address.is_private
+        assert not address.is_loopback
+        assert not address.is_link_local
+        assert not address.is_multicast

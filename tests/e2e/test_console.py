@@ -1,0 +1,220 @@
+"""A person walks through the console in a real browser.
+
+Signing in, reading, approving and steering are done as a person does them; then
+every page is looked at in both themes and two widths, and checked by axe.
+Screenshots go to GREENLIGHT_SCREENSHOTS, or to the test's own directory.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from django.utils import timezone
+from playwright.sync_api import Browser, Page, expect
+from pytest_django.live_server_helper import LiveServer
+
+from access import services as access
+from access.models import User
+from access.privileges import Privilege
+from approvals import services as approvals
+from approvals.models import ApprovalRequest
+from registry import services as registry
+from registry.models import ModelVersion
+from serving.models import Rollout
+
+# Fixtures of the console's own tests.
+from tests.console.conftest import (  # noqa: F401
+    approval,
+    endpoint,
+    pilot,
+    reviewer,
+    rollout,
+)
+from tests.e2e.browser import (
+    PASSWORD,
+    check,
+    open_page,
+    overflow,
+    sign_in,
+)
+
+pytestmark = [pytest.mark.e2e, pytest.mark.django_db(transaction=True)]
+
+MODEL = "/catalog/prod/fraud/scorer/"
+GRANTS = "/objects/model/prod.fraud.scorer/permissions/"
+ENDPOINT = "/endpoints/prod.fraud.payments/"
+
+
+@pytest.fixture
+def steered(rollout: Rollout, pilot: User) -> User:  # noqa: F811
+    """The approver with a password, while a canary is in its first step."""
+    pilot.set_password(PASSWORD)
+    pilot.save()
+    return pilot
+
+
+@pytest.fixture
+def keeper(admin: User, owner: User, rollout: Rollout, grantee: User) -> User:  # noqa: F811
+    """The admin with a password, and what one keeps: a group, a service, tags."""
+    admin.set_password(PASSWORD)
+    admin.save()
+    model = rollout.endpoint.model
+    team = access.create_group("fraud-team", principal=admin)
+    access.add_member(team, grantee, principal=admin)
+    job = access.create_service_principal("scoring-job", owner, principal=admin)
+    access.issue_token(job, "ci", principal=owner)
+    soon = timezone.now() + dt.timedelta(days=20)
+    access.grant(model, Privilege.EXECUTE, team, expires_at=soon, principal=owner)
+    access.grant(model, Privilege.EXECUTE, job, principal=owner)
+    access.request_access(
+        "model", model.full_name, ["EXECUTE"], reason="Replay", principal=grantee
+    )
+    registry.set_model_tag(model, "team", "fraud", principal=owner)
+    registry.create_model(f"prod.fraud.{'long_name_' * 9}", principal=owner)
+    return admin
+
+
+@pytest.fixture
+def waiting(
+    rollout: Rollout,  # noqa: F811
+    make_version: Callable[..., ModelVersion],
+) -> ApprovalRequest:
+    """A request for version 3 that nobody has decided on."""
+    model = rollout.endpoint.model
+    return approvals.request_alias(
+        model,
+        "Champion",
+        make_version(model, content="3"),
+        reason="Recall 0.962 against 0.947 on the hold-out set.",
+        principal=model.owner,
+    )
+
+
+def test_person_signs_in_reads_approves_and_steers(
+    chromium: Browser, live_server: LiveServer, steered: User, waiting: ApprovalRequest
+) -> None:
+    page = open_page(chromium, live_server)
+    sign_in(page, steered)
+    expect(page.get_by_role("heading", level=1)).to_have_text("Hello, approver")
+
+    page.get_by_role("link", name="Catalog", exact=True).click()
+    page.get_by_role("link", name="fraud").click()
+    page.get_by_role("link", name="scorer").click()
+    page.get_by_role("link", name="Review", exact=True).click()
+    page.get_by_label("Comment").fill("The confusion matrix is fine.")
+    page.get_by_role("button", name="Approve").click()
+    expect(page.get_by_text("You approved")).to_be_visible()
+    expect(page.get_by_text("The confusion matrix is fine.")).to_be_visible()
+    waiting.refresh_from_db()
+    assert waiting.status == "applied"
+
+    page.goto(ENDPOINT)
+    page.get_by_role("link", name="Pause").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("prod.fraud.payments")
+    dialog.get_by_role("button", name="Pause").click()
+    expect(page.get_by_text("Pause: done.")).to_be_visible()
+    assert Rollout.objects.filter(status="paused").exists()
+
+
+def test_traffic_is_steered_without_script(
+    chromium: Browser, live_server: LiveServer, steered: User
+) -> None:
+    page = open_page(chromium, live_server, java_script_enabled=False)
+    sign_in(page, steered)
+    page.goto(ENDPOINT)
+    page.get_by_role("link", name="Abort").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Abort")
+    page.get_by_role("button", name="Abort").click()
+    expect(page.get_by_text("Abort: done.")).to_be_visible()
+    assert not Rollout.objects.filter(status="step").exists()
+
+
+def test_polling_shows_what_changed_elsewhere(
+    chromium: Browser, live_server: LiveServer, steered: User
+) -> None:
+    page = open_page(chromium, live_server)
+    sign_in(page, steered)
+    page.goto(ENDPOINT)
+    Rollout.objects.update(status="rolled_back", reason="the deadline is over")
+    expect(page.get_by_text("The deadline is over")).to_be_visible(timeout=15_000)
+
+
+@pytest.mark.timeout(600)
+def test_every_page_is_accessible_in_both_themes_and_on_small_screens(
+    chromium: Browser,
+    live_server: LiveServer,
+    steered: User,
+    keeper: User,
+    waiting: ApprovalRequest,
+    shots: Path,
+) -> None:
+    pages = {
+        "home": "/",
+        "catalogs": "/catalog/",
+        "schema": "/catalog/prod/fraud/",
+        "model": MODEL,
+        "version": f"{MODEL}versions/2/",
+        "approvals": "/approvals/?show=all",
+        "request": f"/approvals/{waiting.pk}/",
+        "endpoints": "/endpoints/",
+        "endpoint": ENDPOINT,
+        "confirm": f"{ENDPOINT}abort/",
+        "runs": "/runs/",
+        "activity": "/activity/",
+        "account": "/account/",
+        "my-permissions": GRANTS,
+        "missing": "/catalog/prod/fraud/nothing/",
+        "ask-for-access": "/access-requests/ask/?kind=model&full_name=prod.fraud.x",
+        "asked-for-access": "/access-requests/?show=asked",
+        "refused": f"{GRANTS}grant/",
+    }
+    _look_at(pages, open_page(chromium, live_server), steered, shots)
+    person = f"?principal={steered.username}"
+    managed = {
+        "catalog": "/catalog/prod/",
+        "permissions": GRANTS,
+        "permissions-of-endpoint": "/objects/endpoint/prod.fraud.payments/permissions/",
+        "grant": f"{GRANTS}grant/",
+        "change": f"{GRANTS}change/{person}&add=apply_tag&add=execute",
+        "revoke": f"{GRANTS}change/{person}&remove=execute",
+        "why": f"{GRANTS}why/{person}&operation=move_alias",
+        "who-could": f"{GRANTS}who/",
+        "transfer": f"/objects/model/prod.fraud.scorer/transfer/?owner={steered}",
+        "transfer-to": "/objects/model/prod.fraud.scorer/transfer/",
+        "object-activity": "/objects/catalog/prod/activity/",
+        "settings": f"{MODEL}settings/",
+        "version-managed": f"{MODEL}versions/1/",
+        "alias": f"{MODEL}aliases/Champion/?as_of=2026-01-01",
+        "compare": f"{MODEL}compare/?v=1&v=2",
+        "access-requests": "/access-requests/",
+        "search": "/search/?q=fraud",
+        "search-empty": "/search/",
+        "principals": "/principals/",
+        "services": "/principals/?kind=service",
+        "group": "/principals/fraud-team/",
+        "service": "/principals/scoring-job/",
+    }
+    _look_at(managed, open_page(chromium, live_server), keeper, shots)
+
+
+def _look_at(pages: dict[str, str], page: Page, person: User, shots: Path) -> None:
+    check(page, "sign-in", shots)
+    sign_in(page, person)
+    for name, path in pages.items():
+        page.goto(path)
+        check(page, name, shots)
+    page.context.close()
+
+
+def test_pages_fit_the_narrowest_screen(
+    chromium: Browser, live_server: LiveServer, steered: User, waiting: ApprovalRequest
+) -> None:
+    page = open_page(chromium, live_server, viewport={"width": 320, "height": 640})
+    sign_in(page, steered)
+    for path in ("/", MODEL, f"/approvals/{waiting.pk}/", ENDPOINT, "/activity/"):
+        page.goto(path)
+        assert overflow(page) == 0, path

@@ -1,0 +1,535 @@
+"""`manage.py adopt`, from a database, in place and from a server."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sqlite3
+import sys
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import LazySettings
+from django.core.management import CommandError, call_command
+from django.db import connection
+from mlflow import MlflowClient
+
+from access.models import User
+from approvals import services as approvals
+from core.errors import PermissionDenied
+from events.models import Event
+from events.services import verify_chain
+from registry import artifacts
+from registry import services as registry
+from registry.lineage import lineage_of
+from registry.models import (
+    Adoption,
+    Alias,
+    Experiment,
+    ModelVersion,
+    RegisteredModel,
+    Schema,
+)
+from registry.store import store, tracking_store
+from tests.mlflow_sources import careless_disk, fill, server, write_model
+
+MAP = """\
+- from: Fraud model
+  to: prod.fraud.scorer
+  owner: owner
+"""
+Adopt = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(scope="session")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of an MLflow database and its files, made by the stock client."""
+    root = tmp_path_factory.mktemp("mlflow")
+    url = f"sqlite:///{root}/mlflow.db"
+    with careless_disk():
+        fill(MlflowClient(url, url), root, artifact_location=f"file://{root}/mlruns")
+    return root
+
+
+@pytest.fixture
+def url(source: Path) -> str:
+    return f"sqlite:///{source}/mlflow.db"
+
+
+@pytest.fixture
+def mapping(tmp_path: Path) -> str:
+    path = tmp_path / "map.yaml"
+    path.write_text(MAP)
+    return str(path)
+
+
+@pytest.fixture
+def adopt(admin: User, owner: User) -> Adopt:
+    """Run the command with --json; return what it prints, with its exit code."""
+
+    def run(origin: str, *arguments: str) -> dict[str, Any]:
+        out, code = StringIO(), 0
+        try:
+            call_command(
+                "adopt",
+                origin,
+                "--into",
+                "prod.sales",
+                "--json",
+                *arguments,
+                stdout=out,
+            )
+        except SystemExit as end:
+            code = int(end.code or 0)
+        return {"exit_code": code, **json.loads(out.getvalue())}
+
+    return run
+
+
+@pytest.fixture
+def adopted(adopt: Adopt, url: str, mapping: str) -> dict[str, Any]:
+    return adopt(url, "--map", mapping, "--unreadable", "fail")
+
+
+def lines(report: dict[str, Any], result: str) -> list[str]:
+    found = [one for one in report["lines"] if one["result"] == result]
+    return sorted(one["name"] for one in found)
+
+
+def test_versions_keep_numbers_tags_runs_and_times(
+    adopted: dict[str, Any], url: str
+) -> None:
+    theirs = MlflowClient(url, url).get_model_version("churn", "1")
+    ours = store().get_model_version("prod.sales.churn", "1")
+    for field in ("description", "run_id", "creation_timestamp"):
+        assert getattr(ours, field) == getattr(theirs, field)
+    assert ours.tags == {"n": "1", "adopted_stage": "Production"}
+    assert (ours.status, ours.current_stage) == ("READY", "None")
+    model = store().get_registered_model("prod.sales.churn")
+    assert (model.description, model.tags) == ("Who leaves", {"team": "sales"})
+    assert model.aliases == {"Champion": 3, "first": 1}
+
+
+def test_bytes_are_governed_and_lineage_says_where_from(
+    adopted: dict[str, Any], url: str, owner: User
+) -> None:
+    version = ModelVersion.objects.get(model__full_name="prod.sales.churn", number=3)
+    assert artifacts.verify(version) == []
+    assert version.lineage["adopted_from"] == url
+    assert version.lineage["adopted_name"] == "churn/3"
+    assert version.lineage["adopted_aliases"] == ["Champion"]
+    assert version.lineage["adopted_run_id"] == version.mlflow_run_id
+    scorer = RegisteredModel.objects.get(full_name="prod.fraud.scorer")
+    assert scorer.owner == owner
+
+
+def test_lineage_graph_ends_at_the_old_registry(
+    adopted: dict[str, Any], url: str, admin: User
+) -> None:
+    version = ModelVersion.objects.get(model__full_name="prod.sales.churn", number=3)
+    nodes = {node.kind: node for node in lineage_of(version, admin).nodes}
+    assert nodes.keys() == {"version", "adopted_version"}
+    assert nodes["adopted_version"].details["registry"] == url
+    assert nodes["adopted_version"].details["mlflow_run_id"] == version.mlflow_run_id
+
+
+def test_numbers_that_were_deleted_are_not_given_again(
+    adopted: dict[str, Any],
+    make_version: Callable[..., ModelVersion],
+) -> None:
+    model = RegisteredModel.objects.get(full_name="prod.sales.churn")
+    numbers = model.versions.values_list("number", flat=True)
+    assert sorted(numbers) == [1, 3]
+    assert make_version(model).number == 5
+
+
+def test_unreadable_versions_are_failed_by_choice(adopted: dict[str, Any]) -> None:
+    assert adopted["exit_code"] == 1
+    assert lines(adopted, "failed") == ["prod.fraud.scorer/2"]
+    lost = ModelVersion.objects.get(model__full_name="prod.fraud.scorer", number=2)
+    assert lost.status == "failed"
+    assert "there is no directory" in lost.status_message
+
+
+def test_unreadable_versions_are_skipped_by_choice(
+    adopt: Adopt, url: str, mapping: str
+) -> None:
+    report = adopt(url, "--map", mapping, "--unreadable", "skip")
+    assert report["exit_code"] == 0
+    assert lines(report, "left out") == ["prod.fraud.scorer/2"]
+    assert ModelVersion.objects.count() == 4
+
+
+def test_without_the_choice_nothing_is_written(
+    adopt: Adopt, url: str, mapping: str
+) -> None:
+    with pytest.raises(CommandError, match="version 2 cannot be read"):
+        adopt(url, "--map", mapping)
+    assert not RegisteredModel.objects.exists()
+    assert not Schema.objects.exists()
+
+
+def test_code_in_old_versions_is_marked_and_blocks_nothing(
+    adopted: dict[str, Any],
+) -> None:
+    version = ModelVersion.objects.get(model__full_name="prod.sales.churn", number=3)
+    assert version.status == "ready"
+    assert [finding["path"] for finding in version.code_findings] == ["old.pkl"]
+
+
+def test_prompts_stay_prompts(adopted: dict[str, Any]) -> None:
+    version = ModelVersion.objects.get(model__full_name="prod.sales.greeting")
+    assert version.model.is_prompt
+    assert artifacts.verify(version) == []
+    tags = store().get_model_version("prod.sales.greeting", "1").tags
+    assert tags["mlflow.prompt.text"] == "Hello {{ name }}"
+
+
+def test_what_was_deleted_here_does_not_come_back(
+    adopted: dict[str, Any], adopt: Adopt, url: str, owner: User
+) -> None:
+    model = RegisteredModel.objects.get(full_name="prod.fraud.scorer")
+    registry.delete_model(model, principal=owner)
+    again = adopt(url)
+    assert lines(again, "left out") == ["Fraud model"]
+    assert lines(again, "taken over") == []
+
+
+def test_name_with_numbers_of_another_model_is_an_error(
+    adopted: dict[str, Any], adopt: Adopt, owner: User, source: Path, tmp_path: Path
+) -> None:
+    model = RegisteredModel.objects.get(full_name="prod.fraud.scorer")
+    registry.delete_model(model, principal=owner)
+    (tmp_path / "copy.db").write_bytes((source / "mlflow.db").read_bytes())
+    (tmp_path / "two.yaml").write_text("- {from: churn, to: prod.fraud.scorer}")
+    plan = adopt(
+        f"sqlite:///{tmp_path}/copy.db", "--map", f"{tmp_path}/two.yaml", "--dry-run"
+    )
+    assert any("never used again" in problem for problem in plan["problems"])
+
+
+def test_everything_is_an_event(adopted: dict[str, Any], admin: User, url: str) -> None:
+    events = Event.objects.filter(data__adopted_from=url).order_by("sequence")
+    kinds = list(events.values_list("type", flat=True))
+    assert kinds.count("registered_model.adopted") == 3
+    assert kinds.count("model_version.adopted") == 5
+    assert kinds.count("alias.set") == 2
+    assert {event.actor_name for event in events} == {admin.username}
+    assert not list(verify_chain())
+
+
+def test_second_run_does_nothing_and_says_so(
+    adopted: dict[str, Any], adopt: Adopt, url: str, mapping: str
+) -> None:
+    before = Event.objects.count()
+    again = adopt(url, "--map", mapping)
+    assert again["exit_code"] == 0
+    assert {one["result"] for one in again["lines"]} == {"already here"}
+    assert Event.objects.count() == before
+    out = StringIO()
+    call_command("adopt", url, "--into", "prod.sales", stdout=out)
+    assert "nothing was done" in out.getvalue()
+
+
+def test_alias_that_moved_here_is_not_moved_back(
+    adopted: dict[str, Any], adopt: Adopt, url: str, admin: User
+) -> None:
+    model = RegisteredModel.objects.get(full_name="prod.sales.churn")
+    first = registry.get_version(model, 1)
+    approvals.set_alias(model, "Champion", first, principal=admin)
+    adopt(url)
+    assert Alias.objects.get(name="Champion").version == first
+
+
+def test_dry_run_prints_the_plan_and_writes_nothing(
+    adopt: Adopt, url: str, mapping: str, tmp_path: Path
+) -> None:
+    plan = adopt(url, "--map", mapping, "--dry-run", "--unreadable", "fail")
+    assert plan["exit_code"] == 0
+    assert plan["schemas"] == ["prod.fraud", "prod.sales"]
+    named = {model["old_name"]: model["new_name"] for model in plan["models"]}
+    assert named == {
+        "Fraud model": "prod.fraud.scorer",
+        "churn": "prod.sales.churn",
+        "greeting": "prod.sales.greeting",
+    }
+    assert not Event.objects.exists()
+    assert not RegisteredModel.objects.exists()
+    assert not (tmp_path / "artifacts").exists()
+
+
+def test_plan_is_a_table_with_every_error(
+    admin: User, url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        call_command("adopt", url, "--into", "prod.sales", "--dry-run")
+    printed = capsys.readouterr().out
+    assert "Champion → 3 (take over)" in printed
+    assert "for instance to prod.sales.Fraud_model" in printed
+    assert "2 errors; nothing can be done" in printed
+
+
+def test_taken_name_is_an_error(adopt: Adopt, url: str, admin: User) -> None:
+    registry.create_catalog("prod", principal=admin)
+    registry.create_schema("prod.sales", principal=admin)
+    registry.create_model("prod.sales.Churn", principal=admin)
+    plan = adopt(url, "--dry-run")
+    assert plan["exit_code"] == 1
+    assert any("model prod.sales.churn already" in one for one in plan["problems"])
+
+
+def test_two_old_names_for_one_new_one_are_an_error(
+    adopt: Adopt, url: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "map.yaml"
+    path.write_text("- from: '*'\n  to: prod.sales.one\n  owner: nobody\n")
+    plan = adopt(url, "--map", str(path), "--dry-run")
+    problems = "\n".join(plan["problems"])
+    assert "Fraud model, churn would be prod.sales.one too" in problems
+    assert "the owner 'nobody' is no principal here" in problems
+
+
+def test_report_is_a_file_too(
+    adopt: Adopt, url: str, mapping: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "report.json"
+    adopt(url, "--map", mapping, "--unreadable", "skip", "--report", str(path))
+    content = json.loads(path.read_text())
+    assert content["counts"]["version"] == {"taken over": 4, "left out": 1}
+    assert content["bytes"] > 0
+
+
+def test_protected_alias_waits_for_its_approval(
+    adopt: Adopt, url: str, mapping: str, schema: Schema, admin: User
+) -> None:
+    approvals.create_policy(schema.catalog, "champion", principal=admin)
+    plan = adopt(url, "--map", mapping, "--unreadable", "skip", "--dry-run")
+    report = adopt(url, "--map", mapping, "--unreadable", "skip")
+    assert lines(report, "needs approval") == ["prod.sales.churn@Champion"]
+    assert not Alias.objects.filter(name="Champion").exists()
+    assert Alias.objects.filter(name="first").exists()
+    assert "Champion → 3 (needs approval)" in str(plan["models"])
+    again = adopt(url, "--map", mapping, "--unreadable", "skip", "--dry-run")
+    assert "Champion → 3 (needs approval)" in str(again["models"])
+
+
+def test_owner_may_not_set_an_alias_as_adopted(
+    version: ModelVersion, owner: User
+) -> None:
+    with pytest.raises(PermissionDenied):
+        approvals.adopt_alias(
+            version.model, "x", version, adopted_from="this", principal=owner
+        )
+    assert not Alias.objects.exists()
+
+
+@pytest.mark.parametrize("revision", ["451aebb31d03", "from the future"])
+def test_another_schema_of_mlflow_says_what_to_upgrade(
+    adopt: Adopt, source: Path, tmp_path: Path, revision: str
+) -> None:
+    path = tmp_path / "other.db"
+    path.write_bytes((source / "mlflow.db").read_bytes())
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE alembic_version SET version_num = ?", [revision])
+    database.close()
+    what = "newer MLflow" if " " in revision else "run `mlflow db upgrade`"
+    with pytest.raises(CommandError, match=what):
+        adopt(f"sqlite:///{path}")
+
+
+@pytest.mark.parametrize(
+    ("origin", "reason"),
+    [
+        ("sqlite:////nowhere/mlflow.db", "There is no database"),
+        ("mysql://host/mlflow", "neither sqlite"),
+        ("postgresql://nobody@127.0.0.1:1/x", "cannot be read"),
+        ("http://user:secret@127.0.0.1:1", "MLFLOW_TRACKING_PASSWORD"),
+    ],
+)
+def test_origin_that_cannot_be_read(adopt: Adopt, origin: str, reason: str) -> None:
+    with pytest.raises(CommandError, match=reason):
+        adopt(origin)
+
+
+def test_several_admins_must_say_who_they_are(adopt: Adopt, url: str) -> None:
+    User.objects.create_superuser("second")
+    with pytest.raises(CommandError, match="--admin"):
+        adopt(url)
+
+
+@pytest.fixture
+def in_place(db: None, tmp_path: Path, settings: LazySettings) -> dict[str, Any]:
+    """Rows that plain MLflow wrote into our database before we came."""
+    run = _log_model(tmp_path)
+    store().create_registered_model("churn")
+    source = f"mlflow-artifacts:/{run.experiment_id}/{run.run_id}/artifacts/model"
+    for _ in range(2):
+        store().create_model_version("churn", source, run.run_id)
+    store().create_model_version("churn", "s3+lost://x", run.run_id)
+    store().delete_model_version("churn", "1")
+    store().set_registered_model_alias("churn", "Champion", "2")
+    store().transition_model_version_stage("churn", "2", "Staging", False)
+    return {"run_id": run.run_id}
+
+
+def _log_model(tmp_path: Path) -> Any:
+    experiment = tracking_store().create_experiment("training")
+    run = tracking_store().create_run(experiment, "anna", 1, [], "run").info
+    path = Path(experiment) / run.run_id / "artifacts" / "model"
+    write_model(tmp_path / "tracking" / path, "1")
+    return run
+
+
+def test_in_place_the_rows_get_three_levels_and_owners(
+    in_place: dict[str, Any], adopt: Adopt, owner: User
+) -> None:
+    report = adopt("this", "--unreadable", "fail", "--owner", "owner")
+    assert lines(report, "failed") == ["prod.sales.churn/3"]
+    assert [one.name for one in store().search_registered_models()] == [
+        "prod.sales.churn"
+    ]
+    version = ModelVersion.objects.get(number=2)
+    assert version.mlflow_run_id == in_place["run_id"]
+    assert artifacts.verify(version) == []
+    assert version.created_by == owner
+    theirs = store().get_model_version("prod.sales.churn", "2")
+    assert (theirs.status, theirs.current_stage) == ("READY", "None")
+    assert theirs.tags == {"adopted_stage": "Staging"}
+    assert theirs.aliases == ["Champion"]
+
+
+def test_in_place_experiments_get_an_owner(
+    in_place: dict[str, Any], adopt: Adopt, owner: User
+) -> None:
+    adopt("this", "--unreadable", "fail", "--owner", "owner")
+    assert [row.owner for row in Experiment.objects.filter(name="training")] == [owner]
+    registry.require_run(in_place["run_id"], principal=owner)
+    assert Event.objects.get(type="experiment.adopted").data["owner"] == "owner"
+
+
+def test_in_place_a_protected_alias_is_taken_away_until_approved(
+    in_place: dict[str, Any], adopt: Adopt, schema: Schema, admin: User
+) -> None:
+    approvals.create_policy(schema.catalog, "champion", principal=admin)
+    for _ in range(2):
+        report = adopt("this", "--unreadable", "fail")
+        assert lines(report, "needs approval") == ["prod.sales.churn@Champion"]
+        assert store().get_registered_model("prod.sales.churn").aliases == {}
+
+
+def test_in_place_second_run_does_nothing(
+    in_place: dict[str, Any], adopt: Adopt, make_version: Callable[..., ModelVersion]
+) -> None:
+    adopt("this", "--unreadable", "fail")
+    make_version(Adoption.objects.get().model)
+    again = adopt("this")
+    assert {one["result"] for one in again["lines"]} == {"already here"}
+
+
+def test_in_place_nothing_can_be_skipped(adopt: Adopt) -> None:
+    with pytest.raises(CommandError, match="--unreadable fail"):
+        adopt("this", "--unreadable", "skip")
+
+
+@pytest.mark.faults
+@pytest.mark.django_db(transaction=True)
+def test_killed_at_any_point_it_goes_on_to_the_same_end(
+    adopt: Adopt, url: str, mapping: str, tmp_path: Path
+) -> None:
+    arguments = (url, "--map", mapping, "--unreadable", "fail")
+    for run in range(60):
+        if _dies_after(55 + run % 7, lambda: adopt(*arguments)):
+            continue
+        break
+    assert 3 < run < 59
+    assert lines(adopt(*arguments), "taken over") == []
+    statuses = ModelVersion.objects.order_by("model__full_name", "number")
+    assert list(statuses.values_list("number", "status")) == [
+        (1, "ready"),
+        (2, "failed"),
+        (1, "ready"),
+        (3, "ready"),
+        (1, "ready"),
+    ]
+    for version in ModelVersion.objects.filter(status="ready"):
+        assert artifacts.verify(version) == []
+    assert Alias.objects.count() == 2
+    kinds = list(Event.objects.values_list("type", flat=True))
+    assert kinds.count("model_version.adopted") == 5
+    assert not list(verify_chain())
+
+
+_inherited: list[Any] = []
+
+
+def _dies_after(steps: int, work: Callable[[], Any]) -> bool:
+    """Do the work in a child that gets SIGKILL at a statement or file operation."""
+    child = os.fork()
+    if child == 0:
+        _inherited.append(connection.connection)  # the parent's; never close it
+        connection.connection = None
+        left = steps
+
+        def tick(event: str = "sql", arguments: Any = ()) -> None:
+            nonlocal left
+            if event in {"sql", "os.rename", "os.mkdir", "os.chmod", "shutil.rmtree"}:
+                left -= 1
+                if left == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        def counted(execute: Any, *parameters: Any) -> Any:
+            tick()
+            return execute(*parameters)
+
+        sys.addaudithook(tick)
+        with connection.execute_wrapper(counted):
+            work()
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    return os.WIFSIGNALED(status)
+
+
+def test_server_is_read_with_the_stock_client(
+    adopt: Adopt, source: Path, tmp_path: Path, mapping: str
+) -> None:
+    root = tmp_path / "server"
+    root.mkdir()
+    (root / "mlflow.db").write_bytes((source / "mlflow.db").read_bytes())
+    with server(root, _free_port()) as address:
+        _register_by_server(address, root)
+        report = adopt(address, "--map", mapping, "--unreadable", "skip")
+    assert report["exit_code"] == 0
+    # its own directories are the server's business, its artifact store is ours
+    assert lines(report, "taken over") == [
+        "prod.fraud.scorer",
+        "prod.sales.churn",
+        "prod.sales.greeting",
+        "prod.sales.greeting/1",
+        "prod.sales.served",
+        "prod.sales.served/1",
+        "prod.sales.served@Champion",
+    ]
+    version = ModelVersion.objects.get(model__name="served")
+    assert artifacts.verify(version) == []
+    assert version.lineage["adopted_from"] == address
+    assert not list((tmp_path / "adoption").iterdir())
+
+
+def _register_by_server(address: str, root: Path) -> None:
+    client = MlflowClient(address, address)
+    run = client.create_run(client.create_experiment("served")).info
+    client.log_artifacts(run.run_id, str(write_model(root / "model", "7")), "model")
+    client.create_registered_model("served")
+    client.create_model_version("served", f"{run.artifact_uri}/model", run.run_id)
+    client.set_registered_model_alias("served", "Champion", "1")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,92 @@
+"""Deleting, while others do what forbids it: one of them wins, whoever is first."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import pytest
+from django.db import connection
+
+from access.models import User
+from approvals import services as approvals
+from core.errors import DomainError
+from registry import services as registry
+from registry.models import Alias, ModelVersion, RegisteredModel
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def at_once(*calls: Callable[[], object]) -> list[str]:
+    """Run calls at the same moment; return what each came to."""
+    barrier, results = threading.Barrier(len(calls)), [""] * len(calls)
+
+    def run(index: int) -> None:
+        barrier.wait(timeout=20)
+        try:
+            calls[index]()
+            results[index] = "done"
+        except DomainError as error:
+            results[index] = error.error_code
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=run, args=(n,)) for n in range(len(calls))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    return results
+
+
+@pytest.mark.parametrize("delete", [registry.delete_version, registry.delete_model])
+def test_alias_never_points_at_what_was_deleted(
+    version: ModelVersion, owner: User, delete: Callable[..., None]
+) -> None:
+    victim = version if delete is registry.delete_version else version.model
+    results = at_once(
+        lambda: delete(victim, principal=owner),
+        lambda: approvals.set_alias(version.model, "a", version, principal=owner),
+    )
+    assert results.count("done") == 1
+    version.refresh_from_db()
+    is_aliased = Alias.objects.filter(version=version).exists()
+    assert is_aliased == (version.status == "ready")
+
+
+def test_deleted_once_by_many(version: ModelVersion, owner: User) -> None:
+    results = at_once(
+        *(lambda: registry.delete_version(version, principal=owner) for _ in range(4))
+    )
+    assert sorted(results) == ["RESOURCE_DOES_NOT_EXIST"] * 3 + ["done"]
+
+
+def test_replays_at_the_same_moment_make_one_version(
+    version: ModelVersion, owner: User
+) -> None:
+    copies = registry.create_model("prod.fraud.copies", principal=owner)
+
+    def register() -> None:
+        registry.create_version(
+            copies,
+            f"models:/{version.full_name}",
+            request_digest="d",
+            principal=owner,
+        )
+
+    assert at_once(*[register] * 4) == ["done"] * 4
+    assert copies.versions.count() == 1
+
+
+def test_name_that_is_being_left_gives_no_number_twice(
+    version: ModelVersion, owner: User, make_version: Callable[..., ModelVersion]
+) -> None:
+    name = version.model.full_name
+    results = at_once(
+        lambda: registry.delete_model(version.model, principal=owner),
+        lambda: registry.create_model(name, principal=owner),
+    )
+    assert results[0] == "done"
+    found = RegisteredModel.objects.filter(full_name=name).first()
+    again = found or registry.create_model(name, principal=owner)
+    assert make_version(again).number == 2

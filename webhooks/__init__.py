@@ -1,0 +1,1 @@
+"""One subscriber of every event: signed deliveries to the systems of others."""
