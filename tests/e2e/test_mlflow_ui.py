@@ -75,6 +75,9 @@ def _sign_in(
     page = context.new_page()
     refused: list[str] = []
     page.on("console", lambda said: _note(said.text, refused))
+    # MLflow's page shows hints over its tables, whenever it has loaded them
+    hint = page.get_by_role("button", name="Got it")
+    page.add_locator_handler(hint, lambda: hint.click())
     page.goto("/mlflow/#/experiments?workflowType=machine_learning")
     page.get_by_label("User name").fill(person.username)
     page.get_by_label("Password").fill(PASSWORD)

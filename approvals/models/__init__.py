@@ -1,0 +1,19 @@
+"""Who must agree before an alias moves, and what was decided."""
+
+from __future__ import annotations
+
+from approvals.models.decisions import Callback, Check, Decision, Verdict, Via
+from approvals.models.policies import Policy
+from approvals.models.requests import OPEN, ApprovalRequest, RequestStatus
+
+__all__ = [
+    "OPEN",
+    "ApprovalRequest",
+    "Callback",
+    "Check",
+    "Decision",
+    "Policy",
+    "RequestStatus",
+    "Verdict",
+    "Via",
+]
