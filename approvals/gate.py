@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from access.authz import is_allowed
 from access.models import User
@@ -19,9 +21,26 @@ from approvals.models import (
 )
 from approvals.policies import lets_review, policies_of, reviewer_names
 
+APPROVALS, CHECK = "approvals", "check"
 
-def unmet(approval: ApprovalRequest) -> list[str]:
-    """List in words what a pending request still needs; empty when closed.
+
+@dataclass(frozen=True)
+class Condition:
+    """One thing that a policy asks of a request, and whether it is so by now."""
+
+    # approvals, check, metric, wait or freeze
+    kind: str
+    words: str
+    is_met: bool
+    have: int | None = None
+    need: int | None = None
+    # when it will be met by itself
+    until: dt.datetime | None = None
+    policy: str = ""
+
+
+def conditions(approval: ApprovalRequest) -> list[Condition]:
+    """List what the policies ask of a pending request; empty when it is closed.
 
     Nothing is remembered: an approver who lost the right since, was switched
     off or became the owner does not count any more.
@@ -30,9 +49,17 @@ def unmet(approval: ApprovalRequest) -> list[str]:
         return []
     policies = policies_of(approval)
     decisions = _counting(approval)
-    missing = [_missing_approvals(policy, decisions) for policy in policies]
-    missing += _missing_checks(approval, policies)
-    return list(dict.fromkeys(text for text in missing if text))
+    latest = latest_checks(approval)
+    found = [_approvals(policy, decisions) for policy in policies]
+    for policy in policies:
+        found += [_check(policy, name, latest.get(name)) for name in policy.checks]
+    return found
+
+
+def unmet(approval: ApprovalRequest) -> list[str]:
+    """List in words what a pending request still needs; empty when closed."""
+    found = conditions(approval)
+    return list(dict.fromkeys(one.words for one in found if not one.is_met))
 
 
 def why_not(approval: ApprovalRequest, principal: User) -> str | None:
@@ -78,15 +105,20 @@ def _counting(approval: ApprovalRequest) -> list[Decision]:
     return [decision for decision in rows if counts(approval, decision)]
 
 
-def _missing_approvals(policy: Policy, decisions: Sequence[Decision]) -> str:
-    missing = policy.approvals_needed - len(_persons(policy, decisions))
-    if missing <= 0:
-        return ""
+def _approvals(policy: Policy, decisions: Sequence[Decision]) -> Condition:
+    have, need = len(_persons(policy, decisions)), policy.approvals_needed
     listed = reviewer_names(policy)
     whom = f"one of {', '.join(listed)}" if listed else "somebody with APPROVE"
-    if missing == 1:
-        return f"1 more approval by {whom}"
-    return f"{missing} more approvals by {whom}"
+    missing = need - have
+    if missing <= 0:
+        words = f"{have} of {need} approvals by {whom}"
+    elif missing == 1:
+        words = f"1 more approval by {whom}"
+    else:
+        words = f"{missing} more approvals by {whom}"
+    return Condition(
+        APPROVALS, words, missing <= 0, have, need, policy=policy.full_name
+    )
 
 
 def _persons(policy: Policy, decisions: Sequence[Decision]) -> set[uuid.UUID | None]:
@@ -102,21 +134,15 @@ def _persons(policy: Policy, decisions: Sequence[Decision]) -> set[uuid.UUID | N
     }
 
 
-def _missing_checks(approval: ApprovalRequest, policies: Sequence[Policy]) -> list[str]:
-    latest = latest_checks(approval)
-    return [
-        _missing_check(name, latest.get(name))
-        for policy in policies
-        for name in policy.checks
-    ]
-
-
-def _missing_check(name: str, check: Check | None) -> str:
-    if check is None:
-        return f"check {name} has not reported"
-    if check.passed:
-        return ""
-    return f"check {name} failed" + (f": {check.comment}" if check.comment else "")
+def _check(policy: Policy, name: str, report: Check | None) -> Condition:
+    is_met = report is not None and report.passed
+    words = f"check {name} passed"
+    if report is None:
+        words = f"check {name} has not reported"
+    elif not report.passed:
+        comment = f": {report.comment}" if report.comment else ""
+        words = f"check {name} failed{comment}"
+    return Condition(CHECK, words, is_met, policy=policy.full_name)
 
 
 def latest_checks(approval: ApprovalRequest) -> dict[str, Check]:

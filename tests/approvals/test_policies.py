@@ -9,6 +9,7 @@ import pytest
 from access import services as access
 from access.models import User
 from access.privileges import Privilege
+from approvals import gate
 from approvals import services as approvals
 from approvals.models import Policy
 from core.errors import InvalidParameter, NotFound, PermissionDenied
@@ -148,3 +149,23 @@ def test_policy_protects_future_models_of_its_schema(
 ) -> None:
     approvals.create_policy(schema, "Champion", principal=admin)
     assert approvals.find_policy(version.model, "Champion") is not None
+
+
+def test_conditions_tell_what_is_met_and_what_is_not(
+    version: ModelVersion,
+    owner: User,
+    grantee: User,
+    use: Callable[..., None],
+    report: Callable[..., None],
+) -> None:
+    use(grantee, Privilege.EXECUTE)
+    approvals.create_policy(version.model, "Champion", checks=["ci"], principal=owner)
+    approval = approvals.request_alias(
+        version.model, "Champion", version, principal=owner
+    )
+    report(approval, "ci", grantee)
+    person, check = gate.conditions(approval)
+    assert (person.kind, person.is_met) == ("approvals", False)
+    assert (person.have, person.need) == (0, 1)
+    assert (check.kind, check.is_met, check.words) == ("check", True, "check ci passed")
+    assert person.policy == "prod.fraud.scorer@Champion"
