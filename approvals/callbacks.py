@@ -90,7 +90,8 @@ def answer(token: str, given: Answer) -> CallbackAnswerJson:
         return _first_answer(callback)
     _check(given)
     approval = settle(callback.request)
-    _require_alive(approval)
+    if not approval.is_open:
+        return _answer_of_closed(callback, approval)
     if given.digest:
         require_digest(approval, given.digest)
     if given.state == State.APPROVED:
@@ -106,7 +107,8 @@ def _use(callback: Callback, given: Answer) -> CallbackAnswerJson:
     unused = Callback.objects.filter(pk=callback.pk, used_at=None)
     if not unused.update(used_at=timezone.now()):
         return _first_answer(callback)
-    _require_alive(approval)
+    if not approval.is_open:
+        raise _gone(approval)
     require_current(approval)
     _record(approval, given)
     answered: CallbackAnswerJson = {
@@ -117,6 +119,16 @@ def _use(callback: Callback, given: Answer) -> CallbackAnswerJson:
     }
     Callback.objects.filter(pk=callback.pk).update(answer=answered)
     return answered
+
+
+def _answer_of_closed(
+    callback: Callback, approval: ApprovalRequest
+) -> CallbackAnswerJson:
+    """Answer as the first use was, if it was this callback that closed the request."""
+    callback.refresh_from_db(fields=["used_at"])
+    if callback.used_at:
+        return _first_answer(callback)
+    raise _gone(approval)
 
 
 def _record(approval: ApprovalRequest, given: Answer) -> None:
@@ -157,12 +169,11 @@ def _check(given: Answer) -> None:
         raise InvalidParameter("A check needs its name, and passed: true or false.")
 
 
-def _require_alive(approval: ApprovalRequest) -> None:
-    if not approval.is_open:
-        raise Gone(
-            f"This approval request is {approval.status}; the callback is void.",
-            status=approval.status,
-        )
+def _gone(approval: ApprovalRequest) -> Gone:
+    return Gone(
+        f"This approval request is {approval.status}; the callback is void.",
+        status=approval.status,
+    )
 
 
 def _require_trusted(approval: ApprovalRequest) -> None:

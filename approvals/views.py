@@ -15,6 +15,7 @@ from access.authz import require_details
 from access.securables import find_securable
 from access.services import get_principal
 from approvals import callbacks, reads, services
+from approvals.limits import CallbackLimit, DecisionLimit
 from approvals.models import ApprovalRequest
 from approvals.policies import policy_json
 from approvals.serializers import (
@@ -40,6 +41,7 @@ from approvals.shapes import (
 )
 from core.http import read_page_token, sign_page_token
 from core.openapi import operation
+from core.serializers import SmallJSONParser
 from registry import services as registry
 
 _PAGE = "approvals"
@@ -133,6 +135,8 @@ class ApprovalDetail(APIView):
 class DecisionList(APIView):
     """Approve or reject a request, for the bytes with the digest given."""
 
+    throttle_classes = (DecisionLimit,)
+
     @operation(
         "Approve or reject a request, for the bytes with the digest given.",
         body=DecisionSerializer,
@@ -156,6 +160,8 @@ class DecisionList(APIView):
 
 class CheckList(APIView):
     """Report the result of an automated check."""
+
+    throttle_classes = (DecisionLimit,)
 
     @operation(
         "Report the result of an automated check.",
@@ -189,6 +195,8 @@ class CallbackAnswer(APIView):
 
     authentication_classes = ()
     permission_classes = ()
+    throttle_classes = (CallbackLimit,)
+    parser_classes = (SmallJSONParser,)
 
     @operation(
         "Answer a request by the one-time token of a webhook.",

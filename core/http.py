@@ -135,7 +135,15 @@ def error_body(error: DomainError) -> dict[str, Any]:
 
 
 def error_response(error: DomainError) -> JsonResponse:
-    return JsonResponse(error_body(error), status=error.status_code)
+    return JsonResponse(
+        error_body(error), status=error.status_code, headers=_headers(error)
+    )
+
+
+def _headers(error: DomainError) -> dict[str, str]:
+    """Say in the header, too, when to come back; clients know how to read it there."""
+    seconds = error.details.get("retry_after_seconds")
+    return {} if seconds is None else {"Retry-After": str(seconds)}
 
 
 _DRF_CODES = {
@@ -154,7 +162,9 @@ _DRF_CODES = {
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
     """Render domain errors and DRF's own in one shape (DRF's EXCEPTION_HANDLER)."""
     if isinstance(error, DomainError):
-        return Response(error_body(error), status=error.status_code)
+        return Response(
+            error_body(error), status=error.status_code, headers=_headers(error)
+        )
     if isinstance(error, exceptions.APIException):
         code = _DRF_CODES.get(error.status_code, "BAD_REQUEST")
         body = {"error_code": code, "message": _sentence(error.detail)}

@@ -29,6 +29,7 @@ SWEEPS: list[tuple[str, float]] = [
     ("access.tasks.expire_grants", 5.0),
     ("registry.tasks.finish_pending", 5.0),
     ("approvals.tasks.expire_due", 5.0),
+    ("approvals.limits.forget", 600.0),
     ("webhooks.tasks.send_due", 0.5),
     ("runners.keeper.move_runs", 0.2),
 ]

@@ -312,6 +312,10 @@ WEBHOOK_ALLOWED_NETWORKS = [
 COOLING_PERIOD = dt.timedelta(
     seconds=float(env("GREENLIGHT_COOLING_PERIOD_SECONDS", "86400"))
 )
+# Tries in a minute before the answer is 429: callbacks by address, decisions and
+# reports of checks by principal; 0 is no limit.
+CALLBACKS_PER_MINUTE = int(env("GREENLIGHT_CALLBACKS_PER_MINUTE", "120"))
+DECISIONS_PER_MINUTE = int(env("GREENLIGHT_DECISIONS_PER_MINUTE", "120"))
 # Whether an admin may set a protected alias at once, with a reason and an event.
 BREAK_GLASS = env_bool("GREENLIGHT_BREAK_GLASS", True)
 WEBHOOK_TIMEOUT_SECONDS = float(env("GREENLIGHT_WEBHOOK_TIMEOUT_SECONDS", "15"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from approvals.models.decisions import Callback, Check, Decision, Verdict, Via
+from approvals.models.limits import Knock
 from approvals.models.policies import Policy
 from approvals.models.requests import OPEN, ApprovalRequest, RequestStatus
 
@@ -12,6 +13,7 @@ __all__ = [
     "Callback",
     "Check",
     "Decision",
+    "Knock",
     "Policy",
     "RequestStatus",
     "Verdict",
