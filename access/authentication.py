@@ -21,6 +21,7 @@ from access.models import AccessToken, User
 from access.token_scopes import require_scope
 from access.token_uses import note_use
 from access.tokens import digest_of, is_well_formed
+from core.callers import note_credential
 from core.errors import Unauthenticated
 
 # What an RPC never asks stays behind, the hash of the password first of all; Django
@@ -59,6 +60,7 @@ def authenticate(request: HttpRequest) -> User:
     not admit the request.
     """
     token = _valid(_text(request))
+    note_credential(request, f"token:{token.id}")
     note_use(request, token.id, token.last_used_at)
     require_scope(token.scopes, request.method or "", request.path_info)
     return token.principal
@@ -136,6 +138,7 @@ def person_by_password(request: HttpRequest) -> User:
     require_unlocked(request, username)
     if not isinstance(user, User):
         raise Unauthenticated("Wrong user name or password.")
+    note_credential(request, "password")
     return user
 
 

@@ -7,7 +7,6 @@ import logging
 import re
 import uuid
 from collections.abc import Callable
-from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any
 
@@ -20,27 +19,16 @@ from django.urls import resolve
 from rest_framework import exceptions
 from rest_framework.response import Response
 
+from core import callers
 from core.errors import DomainError, InvalidParameter, TooLarge
 
 logger = logging.getLogger(__name__)
 
-_request_id: ContextVar[str] = ContextVar("request_id", default="")
-_user_agent: ContextVar[str] = ContextVar("user_agent", default="")
 _CLIENT_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _MAX_JSON_DEPTH = 32
 _RPC_PATHS = ("/api/2.0/mlflow/", "/ajax-api/2.0/mlflow/")
 
 Handler = Callable[[HttpRequest], HttpResponse]
-
-
-def current_request_id() -> str:
-    """Return the id of the request being served, or an empty string outside one."""
-    return _request_id.get()
-
-
-def current_user_agent() -> str:
-    """Return what the client of this request calls itself, or an empty string."""
-    return _user_agent.get()
 
 
 class RequestMiddleware:
@@ -52,13 +40,8 @@ class RequestMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         given = request.headers.get("X-Request-Id", "")
         request_id = given if _CLIENT_REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
-        token = _request_id.set(request_id)
-        agent = _user_agent.set(request.headers.get("User-Agent", ""))
-        try:
+        with callers.serving(request, request_id):
             response = _refuse_null(request) or self.get_response(request)
-        finally:
-            _user_agent.reset(agent)
-            _request_id.reset(token)
         response["X-Request-Id"] = request_id
         return response
 

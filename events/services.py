@@ -17,10 +17,10 @@ from django.db import connection, transaction
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
-from core.http import current_request_id
+from core.callers import current_origin
 from events.models import ChainHead, Event, OutboxEntry
 from events.relay import nudge_relay
-from events.types import EventType
+from events.types import EventType, Outcome, outcome_of
 
 GENESIS = "0" * 64
 _rehearsing: ContextVar[bool] = ContextVar("rehearsing", default=False)
@@ -93,7 +93,8 @@ def emit(
         subject_id=subject.id,
         subject_name=subject.full_name,
         data=json.loads(json.dumps(data, default=str)),
-        request_id=current_request_id(),
+        outcome=outcome_of(event_type),
+        **current_origin(),
         previous_hash=head.hash,
     )
     event.hash = chain_hash(event)
@@ -134,9 +135,17 @@ def _ring() -> None:
 def chain_hash(event: Event) -> str:
     """Return sha256(previous hash, canonical JSON of the event) as hex.
 
-    Canonical JSON in the manner of RFC 8785: sorted keys, no white space.
+    Canonical JSON in the manner of RFC 8785: sorted keys, no white space. What
+    later versions added is left out while it is empty, so old hashes stay true.
     """
+    later = {
+        "outcome": "" if event.outcome == Outcome.SUCCESS else str(event.outcome),
+        "credential": event.credential,
+        "address": event.address,
+        "user_agent": event.user_agent,
+    }
     content = {
+        **{key: value for key, value in later.items() if value},
         "id": str(event.id),
         "sequence": event.sequence,
         "type": str(event.type),

@@ -5,6 +5,14 @@ from __future__ import annotations
 from django.db import models
 
 
+class Outcome(models.TextChoices):
+    """How an attempt ended, for auditors to filter by."""
+
+    SUCCESS = "success"
+    DENIED = "denied"
+    ERROR = "error"
+
+
 class EventType(models.TextChoices):
     PRINCIPAL_CREATED = "principal.created"
     PRINCIPAL_LOCKED_OUT = "principal.locked_out"
@@ -87,3 +95,14 @@ class EventType(models.TextChoices):
     ROLLOUT_ABORTED = "rollout.aborted"
     ROLLOUT_COMPLETED = "rollout.completed"
     ROLLOUT_ROLLED_BACK = "rollout.rolled_back"
+
+
+_DENIALS = {EventType.PRINCIPAL_LOCKED_OUT}
+
+
+def outcome_of(event_type: EventType) -> Outcome:
+    """Tell how what an event of a type tells of ended."""
+    if event_type in _DENIALS:
+        return Outcome.DENIED
+    verb = event_type.value.partition(".")[2]
+    return Outcome.ERROR if verb in {"failed", "tampered"} else Outcome.SUCCESS

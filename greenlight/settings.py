@@ -192,7 +192,7 @@ AXES_COOLOFF_TIME = dt.timedelta(
     seconds=float(env("GREENLIGHT_SIGN_IN_LOCK_SECONDS", "900"))
 )
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
-AXES_CLIENT_IP_CALLABLE = "access.lockout.address_of"
+AXES_CLIENT_IP_CALLABLE = "core.callers.address_of"
 AXES_RESET_ON_SUCCESS = True
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_DISABLE_ACCESS_LOG = True  # the audit log is ours

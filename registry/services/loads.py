@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from access.models import User
 from access.ways import require_able
-from core.http import current_user_agent
+from core.callers import current_user_agent
 from events.models import Event
 from events.services import emit
 from events.types import EventType

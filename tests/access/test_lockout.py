@@ -13,8 +13,8 @@ from django.test import Client, RequestFactory
 from django.utils import timezone
 
 from access import services as access
-from access.lockout import address_of
 from access.models import User
+from core.callers import address_of
 from events.models import Event
 
 PASSWORD = "correct horse battery"

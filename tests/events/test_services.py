@@ -12,12 +12,15 @@ from django.db.transaction import TransactionManagementError
 from django.test import Client
 from django.utils import timezone
 
-from access.models import User
+from access import services as access
+from access.models import AccessToken, User
 from core.errors import NotFound
 from events.models import ChainHead, Event, OutboxEntry
 from events.services import chain_hash, emit, verify_chain
 from events.tasks import relay, subscriber
 from events.types import EventType
+from registry.models import Schema
+from tests.events.attacker import without_triggers
 
 
 def emit_one(user: User) -> Event:
@@ -50,16 +53,18 @@ def test_verify_finds_what_was_done_to_the_log(
     for _ in range(3):
         emit_one(owner)
     OutboxEntry.objects.all().delete()
-    damage(Event.objects.all())
+    with without_triggers():
+        damage(Event.objects.all())
     assert problem in " ".join(p.problem for p in verify_chain())
 
 
 def test_reordered_events_are_found(owner: User) -> None:
     for _ in range(3):
         emit_one(owner)
-    Event.objects.filter(sequence=2).update(sequence=99)
-    Event.objects.filter(sequence=3).update(sequence=2)
-    Event.objects.filter(sequence=99).update(sequence=3)
+    with without_triggers():
+        Event.objects.filter(sequence=2).update(sequence=99)
+        Event.objects.filter(sequence=3).update(sequence=2)
+        Event.objects.filter(sequence=99).update(sequence=3)
     assert list(verify_chain())
 
 
@@ -126,7 +131,8 @@ def test_subscriber_has_its_effect_once(entry: OutboxEntry) -> None:
 
 
 def test_failed_subscriber_is_rung_for_again(entry: OutboxEntry) -> None:
-    Event.objects.filter(pk=entry.event_id).update(data={"fails": True})
+    with without_triggers():
+        Event.objects.filter(pk=entry.event_id).update(data={"fails": True})
     with pytest.raises(NotFound):
         note(str(entry.event_id))
     entry.refresh_from_db()
@@ -153,3 +159,31 @@ def test_request_id_of_the_caller_is_kept(client: Client) -> None:
     assert answer["X-Request-Id"] == "abc-12345678"
     own = client.get("/healthz", headers={"X-Request-Id": "a b"})
     assert own["X-Request-Id"] not in {"", "a b"}
+
+
+@pytest.fixture
+def told(owner: User, client: Client, schema: Schema) -> Event:
+    """The event of a change that the owner of an account asked for by its token."""
+    token = access.issue_token(owner, "laptop", principal=owner)
+    client.post(
+        "/api/v1/tokens",
+        {"name": "second"},
+        content_type="application/json",
+        headers={"Authorization": f"Bearer {token}", "User-Agent": "curl/8\t1"},
+        REMOTE_ADDR="203.0.113.7",
+    )
+    return Event.objects.latest("sequence")
+
+
+def test_event_keeps_credential_address_and_program(told: Event) -> None:
+    used = AccessToken.objects.get(name="laptop")
+    assert told.credential == f"token:{used.pk}"
+    assert (told.address, told.user_agent) == ("203.0.113.7", "curl/8?1")
+    assert told.outcome == "success"
+
+
+@pytest.mark.parametrize("field", ["credential", "address", "user_agent", "outcome"])
+def test_hash_covers_where_an_event_came_from(told: Event, field: str) -> None:
+    with without_triggers():
+        Event.objects.filter(pk=told.pk).update(**{field: "other"})
+    assert [p.problem for p in verify_chain()] == ["was edited"]

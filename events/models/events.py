@@ -24,7 +24,13 @@ class Event(models.Model):
     subject_id = models.UUIDField()
     subject_name = models.CharField(max_length=800)
     data = models.JSONField(default=dict)
+    # of Outcome
+    outcome = models.CharField(max_length=8, default="success")
     request_id = models.CharField(max_length=64, blank=True)
+    # by what the actor was known: `token:<id>`, `session:<digest>`, `password`
+    credential = models.CharField(max_length=64, blank=True)
+    address = models.CharField(max_length=45, blank=True)
+    user_agent = models.CharField(max_length=200, blank=True)
     previous_hash = models.CharField(max_length=64)
     hash = models.CharField(max_length=64)
 
@@ -37,6 +43,16 @@ class Event(models.Model):
             ),
             # the activity of one type, newest first
             models.Index(fields=["type", "-sequence"], name="activity_of_type"),
+            # the activity of one principal, newest first
+            models.Index(fields=["actor_id", "-sequence"], name="activity_of_actor"),
+            # what was refused or failed, newest first
+            models.Index(
+                fields=["-sequence"],
+                name="activity_gone_wrong",
+                condition=~models.Q(outcome="success"),
+            ),
+            # where a day begins: `--before`, and the filter by time
+            models.Index(fields=["created_at"], name="activity_by_time"),
         ]
 
     def __str__(self) -> str:
@@ -62,7 +78,7 @@ class ChainHead(models.Model):
 class OutboxEntry(models.Model):
     """One event that one subscriber has not handled yet, or has."""
 
-    # CASCADE: events are never deleted in operation, only when a test cleans up
+    # CASCADE: an event goes only into an archive, and then nothing waits for it
     event = models.ForeignKey(Event, models.CASCADE, related_name="outbox")
     task = models.CharField(max_length=100)
     rung_at = models.DateTimeField(null=True)
