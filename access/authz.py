@@ -227,8 +227,7 @@ def _sees_by(kind: type[Securable]) -> tuple[Privilege, ...]:
     name = level_names(kind)[0]
     if name == "catalog":
         return (*SHOWS_METADATA, P.USE_CATALOG)
-    known = (*shows_by(kind), P.USE_SCHEMA)
-    return (*known, P.QUERY) if name == "endpoint" else known
+    return (*shows_by(kind), P.USE_SCHEMA)
 
 
 def chain_of(securable: Securable) -> list[Any]:

@@ -90,6 +90,8 @@ def detailed_among(
 def _details(asker: _Asker, kind: type[Securable]) -> Q:
     data = {*details_by(kind), P.ALL_PRIVILEGES} - {P.OWN}
     granted = _uses(asker, kind) & _granted_anywhere(asker, data, kind)
+    if alone := data & NEEDS_NO_USE:
+        granted |= _granted_anywhere(asker, {*alone, P.ALL_PRIVILEGES}, kind)
     return _owned_anywhere(asker, kind) | granted
 
 

@@ -16,6 +16,12 @@ ADMIN_HAS = frozenset(
     {P.CREATE_CATALOG, P.USE_CATALOG, P.USE_SCHEMA, P.MANAGE, P.BROWSE}
 )
 SHOWS_METADATA = (P.OWN, P.EXECUTE, P.APPROVE, P.MANAGE, P.BROWSE)
+# Kind -> what shows it besides: the rights to its data
+_SHOWS_BESIDES = {
+    "pipeline": (P.RUN_TRAINING, P.RUN_SCORING),
+    "dataset": (P.READ_DATASET, P.WRITE_DATASET),
+    "endpoint": (P.QUERY, P.SHIFT_TRAFFIC),
+}
 SHOWS_EXPERIMENT = (
     P.OWN,
     P.READ_EXPERIMENT,
@@ -30,7 +36,10 @@ ABSENT = "absent"
 
 def shows_by(kind: type[Securable]) -> tuple[Privilege, ...]:
     """Return the privileges whose holders see the metadata of a kind (rule P-4)."""
-    return SHOWS_EXPERIMENT if level_names(kind)[0] == "experiment" else SHOWS_METADATA
+    name = level_names(kind)[0]
+    if name == "experiment":
+        return SHOWS_EXPERIMENT
+    return (*SHOWS_METADATA, *_SHOWS_BESIDES.get(name, ()))
 
 
 def details_by(kind: type[Securable]) -> tuple[Privilege, ...]:

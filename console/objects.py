@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import QuerySet
 from django.urls import reverse
 
 from access.models import User
@@ -13,8 +12,6 @@ from access.privileges import GRANTABLE, Privilege
 from access.securables import Securable, find_securable
 from console import words
 from core.errors import NotFound
-from serving.models import Endpoint
-from serving.services import visible_endpoints
 
 # Kind in the code -> what people call it, where these differ.
 _SAID = {"registeredmodel": "model"}
@@ -49,19 +46,10 @@ def icon_of(securable: Securable) -> str:
 def find_visible(kind: str, full_name: str, person: User) -> Any:
     """Return a securable that the person may see. Raises NotFound."""
     found = find_securable(kind, full_name)
-    if not type(found).IS_PUBLIC and not visible_rows(type(found), person).filter(
-        pk=found.pk
-    ):
+    rows = type(found).objects.visible(person)
+    if not type(found).IS_PUBLIC and not rows.filter(pk=found.pk).exists():
         raise NotFound(f"No {kind} {full_name} that you may see.")
     return found
-
-
-def visible_rows(kind: type[Any], person: User) -> QuerySet[Any]:
-    """Return what of a kind the person sees; endpoints are seen by who calls them."""
-    if kind is Endpoint:
-        return visible_endpoints(person)
-    rows: QuerySet[Any] = kind.objects.visible(person)
-    return rows
 
 
 def applicable_privileges(securable: Securable) -> list[Privilege]:

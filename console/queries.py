@@ -14,8 +14,9 @@ from events.models import Event
 from events.services import Subject
 from registry.models import Alias, Catalog, ModelVersion, RegisteredModel, Schema
 from runners.models import Pipeline, Run
+from runners.services import visible_runs
 from serving.models import Endpoint
-from serving.services import visible_endpoints
+from serving.services import known_endpoints
 
 _MAX_RECENT = 12
 
@@ -29,16 +30,15 @@ def keep_visible(events: QuerySet[Event], person: User) -> QuerySet[Event]:
     if person.is_superuser:
         return events
     models = RegisteredModel.objects.detailed(person).values("pk")
-    pipelines = Pipeline.objects.visible(person).values("pk")
     subjects = {
         Catalog: Catalog.objects.visible(person).values("pk"),
         Schema: Schema.objects.visible(person).values("pk"),
         RegisteredModel: models,
         ModelVersion: ModelVersion.objects.filter(model__in=models).values("pk"),
         ApprovalRequest: ApprovalRequest.objects.filter(model__in=models).values("pk"),
-        Endpoint: visible_endpoints(person).values("pk"),
-        Pipeline: pipelines,
-        Run: Run.objects.filter(pipeline__in=pipelines).values("pk"),
+        Endpoint: known_endpoints(person).values("pk"),
+        Pipeline: Pipeline.objects.detailed(person).values("pk"),
+        Run: visible_runs(person).order_by().values("pk"),
     }
     condition = Q(actor_id=person.pk) | Q(subject_id=person.pk)
     for kind, rows in subjects.items():

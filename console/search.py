@@ -9,13 +9,10 @@ from django.db.models.expressions import RawSQL
 from django.db.models.functions import Concat
 
 from access.models import User
+from registry.listing import ModelRow, list_models
 from registry.models import Catalog, ModelVersion, RegisteredModel, Schema
 
-# What a tag's table is called, by what it tags.
-_TAGGED = (
-    "SELECT name FROM registered_model_tags WHERE workspace = 'default'"
-    " AND (LOWER(key) LIKE %s ESCAPE '!' OR LOWER(value) LIKE %s ESCAPE '!')"
-)
+# The versions of which a tag contains a text.
 _TAGGED_VERSIONS = (
     "SELECT v.id FROM model_version_tags t JOIN registry_registeredmodel m"
     " ON m.full_name = t.name JOIN registry_modelversion v"
@@ -24,16 +21,12 @@ _TAGGED_VERSIONS = (
 )
 
 
-def find_models(text: str, after: str, person: User) -> QuerySet[Any]:
+def find_models(text: str, after: str, limit: int, person: User) -> list[ModelRow]:
     """Return the visible models whose name or a tag contains a text, by name."""
-    tagged = RawSQL(_TAGGED, _patterns(text))  # noqa: S611  # ours, with parameters
-    rows: QuerySet[Any] = RegisteredModel.objects.visible(person).filter(
-        Q(full_name__icontains=text) | Q(full_name__in=tagged), full_name__gt=after
-    )
-    return rows.select_related("owner").order_by("full_name")
+    return list_models(person, text=text, after=after, limit=limit)
 
 
-def find_versions(text: str, after: str, person: User) -> QuerySet[Any]:
+def find_versions(text: str, after: str, limit: int, person: User) -> list[Any]:
     """Return the versions of visible models that carry a tag, or are named whole.
 
     A version is named as `catalog.schema.model/3`.
@@ -53,23 +46,24 @@ def find_versions(text: str, after: str, person: User) -> QuerySet[Any]:
             | Q(model__full_name=last, number__gt=int(last_number))
         )
     rows = rows.select_related("model", "created_by").prefetch_related("aliases")
-    return rows.order_by("model__full_name", "number")
+    return list(rows.order_by("model__full_name", "number")[:limit])
 
 
-def find_schemas(text: str, after: str, person: User) -> QuerySet[Any]:
+def find_schemas(text: str, after: str, limit: int, person: User) -> list[Any]:
     """Return the visible schemas whose full name contains a text, by name."""
     name = Concat(F("catalog__name"), Value("."), F("name"))
     rows: QuerySet[Any] = Schema.objects.visible(person).annotate(said=name)
     rows = rows.filter(said__icontains=text, said__gt=after)
-    return rows.select_related("catalog", "owner").order_by("said")
+    rows = rows.select_related("catalog", "owner")
+    return list(rows.order_by("said")[:limit])
 
 
-def find_catalogs(text: str, after: str, person: User) -> QuerySet[Any]:
+def find_catalogs(text: str, after: str, limit: int, person: User) -> list[Any]:
     """Return the visible catalogs whose name contains a text, by name."""
     rows: QuerySet[Any] = Catalog.objects.visible(person).filter(
         name__icontains=text, name__gt=after
     )
-    return rows.select_related("owner").order_by("name")
+    return list(rows.select_related("owner").order_by("name")[:limit])
 
 
 def _patterns(text: str) -> list[str]:

@@ -7,6 +7,7 @@ PostgreSQL keeps an index in that order for every unique text column (`…_like`
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -99,6 +100,18 @@ def like_pattern(pattern: str) -> str:
         return pattern
     escaped = (f"[{c}]" if c in "*?[" else c for c in pattern)
     return "".join(escaped).replace("%", "*").replace("_", "?")
+
+
+def contains(column: str, parameter: str) -> str:
+    """Return the condition that a text is somewhere in a column, in either case."""
+    function = "strpos" if is_postgresql() else "instr"
+    return f"{function}(LOWER({column}), LOWER(%({parameter})s)) > 0"
+
+
+def moment(value: dt.datetime | str) -> dt.datetime:
+    """Return a moment as a cursor has it: SQLite's has no zone, and is UTC."""
+    moment = dt.datetime.fromisoformat(value) if isinstance(value, str) else value
+    return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
 
 
 def catalog_of(name: str) -> str:

@@ -69,6 +69,16 @@ class Wanted:
         self.parameters[name] = value
         return name
 
+    def contain(self, kind: Kind, text: str) -> None:
+        """Want a text in the name, or in the key or the value of a tag."""
+        parameter = self.bind(text)
+        in_tag = " OR ".join(
+            sql.contains(f"t.{c}", parameter) for c in ("key", "value")
+        )
+        in_name = sql.contains(kind.columns["name"], parameter)
+        tagged = f"EXISTS (SELECT 1 FROM {kind.tags} AND ({in_tag}))"
+        self.conditions.append(f"({in_name} OR {tagged})")
+
 
 MODELS = Kind(
     columns={"name": "r.full_name"},

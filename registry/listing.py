@@ -7,6 +7,7 @@ afterwards, nothing is counted. docs/explanation/performance.md explains the pla
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import json
 import uuid
@@ -25,8 +26,8 @@ from access.scopes import Scopes, scopes_of
 from core import sql
 from core.errors import InvalidParameter
 from core.http import read_page_token, sign_page_token
-from registry.filters import read_filter, read_order
-from registry.models import RegisteredModel, Schema
+from registry.filters import MODELS, Wanted, read_filter, read_order
+from registry.models import RegisteredModel
 from registry.reads import COLUMNS, VersionRow
 from registry.walks import Walk, What, model_walk, version_walk
 
@@ -56,22 +57,34 @@ class ModelRow:
     tags: list[dict[str, str]]
     aliases: list[dict[str, str]]
     latest_versions: list[VersionRow]
+    created_at: dt.datetime
+    # BROWSE is all that shows it: of its versions nothing is told
+    browse_only: bool = False
+
+    @property
+    def latest(self) -> int | None:
+        """The number of the newest version, or None."""
+        return max((version.number for version in self.latest_versions), default=None)
 
 
 def list_models(
     principal: User,
     *,
-    schema: Schema | None = None,
+    within: str = "",
+    text: str = "",
     after: str = "",
     limit: int = 100,
 ) -> list[ModelRow]:
-    """Return the models that the principal may see, by name, prompts left out.
+    """Return the models and prompts that the principal may see, by name.
 
-    Only those of one schema if given, and only those that follow the name `after`.
+    Only those of the catalog or schema `within`, only those with `text` in their
+    name or in a tag, and only those that follow the name `after`.
     """
-    walk = _walk(model_walk(), "", [], limit)
-    if schema:
-        walk.wanted.prefix = f"{schema.full_name}."
+    walk = Walk(model_walk(), Wanted(), read_order(MODELS, ()), limit)
+    if within:
+        walk.wanted.prefix = f"{within}."
+    if text:
+        walk.wanted.contain(MODELS, text)
     if after:
         walk.start_after([after])
     return _model_rows(*_read(walk, principal), principal)
@@ -199,7 +212,7 @@ def _model_details() -> str:
         "registered_models m ON m.workspace = 'default' AND m.name = p.name",
     )
     return (
-        "SELECT r.id, p.name, p.name AS by_name,"
+        "SELECT r.id, p.name, p.name AS by_name, r.created_at,"
         " p.last_updated_time AS by_last_updated_time, u.username AS owner,"
         " m.description, m.creation_time, m.last_updated_time,"
         f" {sql.as_text(_model_tags())} AS tags,"
@@ -277,7 +290,9 @@ def _model_rows(
     ids = [row.id for row in shown]
     detailed = detailed_among(principal, RegisteredModel, ids)
     return [
-        row if row.id in detailed else replace(row, aliases=[], latest_versions=[])
+        row
+        if row.id in detailed
+        else replace(row, aliases=[], latest_versions=[], browse_only=True)
         for row in shown
     ]
 
@@ -297,6 +312,7 @@ def _model_row(row: dict[str, Any]) -> ModelRow:
             _version(row["name"], model_pk, latest)
             for latest in _sorted(json.loads(row["latest"] or "[]"), "number")
         ],
+        created_at=sql.moment(row["created_at"]),
     )
 
 

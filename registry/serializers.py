@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rest_framework import serializers
 
 from access.authz import is_browse_only
-from access.conditions import detailed_among
 from access.models import User
 from core.serializers import InputSerializer
 from registry.lineage import Graph
+from registry.listing import ModelRow
 from registry.models import (
     Alias,
     Catalog,
@@ -94,6 +96,17 @@ class SchemasQuerySerializer(PageSerializer):
 class ModelsQuerySerializer(SchemasQuerySerializer):
     schema = serializers.CharField(max_length=511, default="", allow_blank=True)
 
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Add `within`, the one container that the list is narrowed to."""
+        catalog, schema = attrs["catalog"], attrs["schema"]
+        if schema and schema.count(".") != 1:
+            raise serializers.ValidationError({"schema": "Write it as catalog.schema."})
+        if schema and catalog not in ("", schema.partition(".")[0]):
+            raise serializers.ValidationError(
+                {"catalog": f"It is not that of the schema {schema}; leave it out."}
+            )
+        return {**attrs, "within": schema or catalog}
+
 
 class ConsumersQuerySerializer(InputSerializer):
     since = serializers.DateTimeField(default=None)
@@ -123,11 +136,17 @@ def model_json(model: RegisteredModel, *, browse_only: bool = False) -> ModelJso
     return {**schema_json(model), "browse_only": browse_only}
 
 
-def models_json(models: list[RegisteredModel], principal: User) -> list[ModelJson]:
-    """Render models, and mark those of which BROWSE is all that shows them."""
-    ids = [model.pk for model in models]
-    detailed = detailed_among(principal, RegisteredModel, ids)
-    return [model_json(m, browse_only=m.pk not in detailed) for m in models]
+def model_row_json(row: ModelRow) -> ModelJson:
+    """Render a model of a list."""
+    return {
+        "id": str(row.id),
+        "name": row.name.rpartition(".")[2],
+        "full_name": row.name,
+        "comment": row.description,
+        "owner": row.owner,
+        "created_at": row.created_at,
+        "browse_only": row.browse_only,
+    }
 
 
 def model_detail_json(model: RegisteredModel, principal: User) -> ModelDetailJson:

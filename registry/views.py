@@ -9,9 +9,11 @@ from rest_framework.views import APIView
 from access.authentication import caller
 from access.authz import require_details, require_visible
 from access.ways import require_able
+from core.http import read_page_token, sign_page_token
 from core.openapi import operation
 from registry import services, texts
 from registry.lineage import lineage_of
+from registry.listing import list_models
 from registry.models import ModelVersion, RegisteredModel
 from registry.paging import page_of
 from registry.serializers import (
@@ -27,7 +29,7 @@ from registry.serializers import (
     lineage_json,
     model_detail_json,
     model_json,
-    models_json,
+    model_row_json,
     version_detail_json,
     versions_json,
 )
@@ -53,14 +55,16 @@ class ModelList(APIView):
     )
     def get(self, request: Request) -> Response:
         asked = ModelsQuerySerializer.read(request.query_params)
-        rows = RegisteredModel.objects.visible(caller(request)).select_related("owner")
-        if asked["catalog"]:
-            rows = rows.filter(schema__catalog__name=asked["catalog"])
-        if asked["schema"]:
-            catalog, _, name = asked["schema"].partition(".")
-            rows = rows.filter(schema__catalog__name=catalog, schema__name=name)
-        page, more = page_of(rows, asked, "full_name", purpose="models")
-        return Response({"models": models_json(page, caller(request)), **more})
+        token, size = asked["page_token"], asked["max_results"]
+        [after] = read_page_token(token, purpose="models") if token else [""]
+        found = list_models(
+            caller(request), within=asked["within"], after=after, limit=size + 1
+        )
+        answer: ModelsJson = {"models": [model_row_json(row) for row in found[:size]]}
+        if len(found) > size:
+            last = found[size - 1].name
+            answer["next_page_token"] = sign_page_token([last], purpose="models")
+        return Response(answer)
 
     @operation(
         "Create a model, named catalog.schema.model.",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import IO
 
 from django.db import IntegrityError, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 
 from access.authz import require
 from access.models import User
@@ -40,11 +40,9 @@ def get_dataset(full_name: str) -> Dataset:
 
 
 def visible_datasets(principal: User) -> QuerySet[Dataset]:
-    """Return the datasets that the principal may see, read or write."""
-    condition = Q(pk__in=Dataset.objects.visible(principal))
-    for privilege in (Privilege.READ_DATASET, Privilege.WRITE_DATASET):
-        condition |= Q(pk__in=Dataset.objects.allowed(principal, privilege))
-    return Dataset.objects.filter(condition).select_related("owner", "schema__catalog")
+    """Return the datasets that the principal sees, if only by BROWSE."""
+    rows: QuerySet[Dataset] = Dataset.objects.visible(principal)
+    return rows.select_related("owner", "schema__catalog")
 
 
 @transaction.atomic

@@ -48,7 +48,7 @@ def _add_run(graph: Graph, run: Run, version: ModelVersion) -> None:
 
 def _snapshot(graph: Graph, run: Run) -> str:
     snapshot = run.snapshot
-    datasets = Dataset.objects.visible(graph.principal)
+    datasets = Dataset.objects.detailed(graph.principal)
     if not datasets.filter(pk=snapshot.dataset_id).exists():
         return graph.add_hidden("snapshot", snapshot.pk)
     return graph.add(

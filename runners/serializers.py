@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from rest_framework import serializers
 
+from access.conditions import detailed_among
+from access.models import User
 from core.serializers import InputSerializer
 from runners.models import (
     Attempt,
@@ -21,6 +23,7 @@ from runners.shapes import (
     DatasetJson,
     EntryJson,
     LogJson,
+    NamedJson,
     PackageJson,
     PackageVersionJson,
     PipelineJson,
@@ -71,14 +74,24 @@ class PageQuerySerializer(InputSerializer):
     max_results = serializers.IntegerField(default=50, min_value=1, max_value=200)
 
 
-def dataset_json(dataset: Dataset) -> DatasetJson:
+def _named_json(row: Dataset | Package | Pipeline) -> NamedJson:
     return {
-        "id": dataset.id,
-        "name": dataset.full_name,
-        "comment": dataset.comment,
-        "owner": dataset.owner.username,
-        "created_at": dataset.created_at,
+        "id": row.id,
+        "name": row.full_name,
+        "comment": row.comment,
+        "owner": row.owner.username,
+        "created_at": row.created_at,
     }
+
+
+def dataset_json(dataset: Dataset, *, browse_only: bool = False) -> DatasetJson:
+    return {**_named_json(dataset), "browse_only": browse_only}
+
+
+def datasets_json(rows: list[Dataset], principal: User) -> list[DatasetJson]:
+    """Render datasets, and mark those that are only browsed."""
+    detailed = detailed_among(principal, Dataset, [row.pk for row in rows])
+    return [dataset_json(row, browse_only=row.pk not in detailed) for row in rows]
 
 
 def snapshot_json(snapshot: Snapshot) -> SnapshotJson:
@@ -94,13 +107,7 @@ def snapshot_json(snapshot: Snapshot) -> SnapshotJson:
 
 
 def package_json(package: Package) -> PackageJson:
-    return {
-        "id": package.id,
-        "name": package.full_name,
-        "comment": package.comment,
-        "owner": package.owner.username,
-        "created_at": package.created_at,
-    }
+    return {**_named_json(package)}
 
 
 def package_version_json(version: PackageVersion) -> PackageVersionJson:
@@ -120,14 +127,30 @@ def package_version_json(version: PackageVersion) -> PackageVersionJson:
     }
 
 
+def browsed_pipeline_json(pipeline: Pipeline) -> PipelineJson:
+    """Render a pipeline for who may know that it is there, and no more."""
+    return {
+        **_named_json(pipeline),  # type: ignore[typeddict-item]  # it wants optional keys too
+        "type": "training",
+        "browse_only": True,
+    }
+
+
+def pipelines_json(rows: list[Pipeline], principal: User) -> list[PipelineJson]:
+    """Render pipelines, those that are only browsed without their details."""
+    detailed = detailed_among(principal, Pipeline, [row.pk for row in rows])
+    return [
+        pipeline_json(row) if row.pk in detailed else browsed_pipeline_json(row)
+        for row in rows
+    ]
+
+
 def pipeline_json(pipeline: Pipeline) -> PipelineJson:
     dataset = pipeline.dataset.full_name if pipeline.dataset else ""
     return {
-        "id": pipeline.id,
-        "name": pipeline.full_name,
+        **_named_json(pipeline),
         "type": "training",
-        "comment": pipeline.comment,
-        "owner": pipeline.owner.username,
+        "browse_only": False,
         "run_as": pipeline.run_as.username,
         "package": pipeline.package.full_name,
         "target_model": pipeline.target_model,
@@ -136,7 +159,6 @@ def pipeline_json(pipeline: Pipeline) -> PipelineJson:
         "parameters": pipeline.parameters,
         "timeout_seconds": pipeline.timeout_seconds,
         "is_enabled": pipeline.is_enabled,
-        "created_at": pipeline.created_at,
     }
 
 

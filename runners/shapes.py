@@ -18,14 +18,23 @@ ONE_FILE = {
 }
 
 
-class DatasetJson(TypedDict):
-    """Data under a name; what is trained on is a snapshot of it."""
+class NamedJson(TypedDict):
+    """A thing under a name."""
 
     id: UUID
     name: str
     comment: str
     owner: str
     created_at: dt.datetime
+
+
+class DatasetJson(NamedJson):
+    """Data under a name; what is trained on is a snapshot of it.
+
+    To who only browses, of its snapshots nothing is shown.
+    """
+
+    browse_only: bool
 
 
 class DatasetsJson(TypedDict):
@@ -67,7 +76,7 @@ class SnapshotDetailJson(SnapshotJson):
     manifest: list[EntryJson]
 
 
-class PackageJson(DatasetJson):
+class PackageJson(NamedJson):
     """Training code under a name."""
 
 
@@ -100,23 +109,22 @@ class PackageVersionsJson(TypedDict):
     versions: list[PackageVersionJson]
 
 
-class PipelineJson(TypedDict):
-    """What is trained, on which data, for which model."""
+class PipelineJson(NamedJson):
+    """What is trained, on which data, for which model.
 
-    id: UUID
-    name: str
+    To who only browses, it has its name, comment and owner, and no more.
+    """
+
     type: str
-    comment: str
-    owner: str
-    run_as: str
-    package: str
-    target_model: str
-    request_alias: str
-    dataset: str
-    parameters: dict[str, str]
-    timeout_seconds: int
-    is_enabled: bool
-    created_at: dt.datetime
+    browse_only: bool
+    run_as: NotRequired[str]
+    package: NotRequired[str]
+    target_model: NotRequired[str]
+    request_alias: NotRequired[str]
+    dataset: NotRequired[str]
+    parameters: NotRequired[dict[str, str]]
+    timeout_seconds: NotRequired[int]
+    is_enabled: NotRequired[bool]
 
 
 class PipelinesJson(TypedDict):

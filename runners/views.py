@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from access.authentication import caller
-from access.authz import require
+from access.authz import is_browse_only, require, require_details
 from access.privileges import Privilege
 from core.errors import InvalidParameter, NotFound
 from core.openapi import FILE, operation
@@ -26,12 +26,15 @@ from runners.serializers import (
     PageQuerySerializer,
     PipelineSerializer,
     RunSerializer,
+    browsed_pipeline_json,
     dataset_json,
+    datasets_json,
     log_json,
     output_json,
     package_json,
     package_version_json,
     pipeline_json,
+    pipelines_json,
     run_details_json,
     run_json,
     snapshot_json,
@@ -70,7 +73,7 @@ class DatasetList(APIView):
     def get(self, request: Request) -> Response:
         rows = services.visible_datasets(caller(request))
         page, token = page_by_name(rows, request.query_params, "datasets")
-        found = [dataset_json(dataset) for dataset in page]
+        found = datasets_json(page, caller(request))
         return Response({"datasets": found, "next_page_token": token})
 
     @operation(
@@ -97,7 +100,9 @@ class DatasetDetail(APIView):
 
     @operation("Show a dataset.", answer=DatasetJson)
     def get(self, request: Request, full_name: str) -> Response:
-        return Response(dataset_json(_visible_dataset(request, full_name)))
+        dataset = _visible_dataset(request, full_name)
+        browse_only = is_browse_only(caller(request), dataset)
+        return Response(dataset_json(dataset, browse_only=browse_only))
 
 
 class SnapshotList(APIView):
@@ -110,6 +115,7 @@ class SnapshotList(APIView):
     @operation("List the snapshots of a dataset.", answer=SnapshotsJson)
     def get(self, request: Request, full_name: str) -> Response:
         dataset = _visible_dataset(request, full_name)
+        require_details(caller(request), dataset)
         rows = dataset.snapshots.select_related("dataset", "created_by")
         return Response({"snapshots": [snapshot_json(row) for row in rows[:200]]})
 
@@ -240,7 +246,7 @@ class PipelineList(APIView):
     def get(self, request: Request) -> Response:
         rows = services.visible_pipelines(caller(request))
         page, token = page_by_name(rows, request.query_params, "pipelines")
-        found = [pipeline_json(pipeline) for pipeline in page]
+        found = pipelines_json(page, caller(request))
         return Response({"pipelines": found, "next_page_token": token})
 
     @operation(
@@ -269,6 +275,8 @@ class PipelineDetail(APIView):
     @operation("Show a pipeline.", answer=PipelineJson)
     def get(self, request: Request, full_name: str) -> Response:
         pipeline = services.get_pipeline(full_name, principal=caller(request))
+        if is_browse_only(caller(request), pipeline):
+            return Response(browsed_pipeline_json(pipeline))
         return Response(pipeline_json(pipeline))
 
 
@@ -282,6 +290,7 @@ class RunList(APIView):
     )
     def get(self, request: Request, full_name: str) -> Response:
         pipeline = services.get_pipeline(full_name, principal=caller(request))
+        require_details(caller(request), pipeline)
         rows = services.visible_runs(caller(request)).filter(pipeline=pipeline)
         page, token = page_of_runs(rows, request.query_params)
         found = [run_json(run) for run in page]

@@ -17,7 +17,7 @@ def add(graph: Graph) -> None:
     pairs = dict.fromkeys([*weights, *_rolled_out(graph)])
     named = Endpoint.objects.filter(pk__in={endpoint for endpoint, _ in pairs})
     endpoints = named.in_bulk()
-    seen = services.visible_endpoints(graph.principal).filter(pk__in=endpoints)
+    seen = services.known_endpoints(graph.principal).filter(pk__in=endpoints)
     visible = set(seen.order_by().values_list("pk", flat=True))
     for endpoint_id, version_id in pairs:
         if endpoint_id in visible:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from rest_framework import serializers
 
+from access.conditions import detailed_among
+from access.models import User
 from core.serializers import InputSerializer
 from registry import services as registry
 from serving.models import (
@@ -38,18 +40,35 @@ class ReasonSerializer(InputSerializer):
     reason = serializers.CharField(max_length=1000, default="", allow_blank=True)
 
 
-def endpoint_json(endpoint: Endpoint) -> EndpointJson:
+def browsed_json(endpoint: Endpoint) -> EndpointJson:
+    """Render an endpoint for who may know that it is there, and no more."""
     return {
         "id": str(endpoint.pk),
         "full_name": endpoint.full_name,
         "comment": endpoint.comment,
         "owner": endpoint.owner.username,
+        "created_at": endpoint.created_at,
+        "browse_only": True,
+    }
+
+
+def endpoints_json(rows: list[Endpoint], principal: User) -> list[EndpointJson]:
+    """Render endpoints, those that are only browsed without their details."""
+    detailed = detailed_among(principal, Endpoint, [row.pk for row in rows])
+    return [
+        endpoint_json(row) if row.pk in detailed else browsed_json(row) for row in rows
+    ]
+
+
+def endpoint_json(endpoint: Endpoint) -> EndpointJson:
+    return {
+        **browsed_json(endpoint),
+        "browse_only": False,
         "model": endpoint.model.full_name,
         "alias": endpoint.alias,
         "run_as": endpoint.run_as.username,
         "plan": endpoint.plan,
         "generation": endpoint.generation,
-        "created_at": endpoint.created_at,
     }
 
 

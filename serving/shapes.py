@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 
 class EndpointJson(TypedDict):
-    """A URL that answers with the version an alias points at."""
+    """A URL that answers with the version an alias points at.
+
+    To who only browses, it has its name, comment and owner, and no more.
+    """
 
     id: str
     full_name: str
     comment: str
     owner: str
-    model: str
-    alias: str
-    run_as: str
-    plan: dict[str, Any]
-    generation: int
     created_at: dt.datetime
+    browse_only: bool
+    model: NotRequired[str]
+    alias: NotRequired[str]
+    run_as: NotRequired[str]
+    plan: NotRequired[dict[str, Any]]
+    generation: NotRequired[int]
 
 
 class EndpointsJson(TypedDict):
@@ -84,12 +88,12 @@ class GatewayJson(TypedDict):
 class EndpointDetailJson(EndpointJson):
     """An endpoint with its traffic, servers, rollout and gateways."""
 
-    alias_version: int | None
-    routes: list[RouteJson]
-    servers: list[ServerJson]
-    rollout: RolloutJson | None
-    run_as_problems: list[dict[str, Any]]
-    gateways: list[GatewayJson]
+    alias_version: NotRequired[int | None]
+    routes: NotRequired[list[RouteJson]]
+    servers: NotRequired[list[ServerJson]]
+    rollout: NotRequired[RolloutJson | None]
+    run_as_problems: NotRequired[list[dict[str, Any]]]
+    gateways: NotRequired[list[GatewayJson]]
 
 
 class ServingTokenJson(TypedDict):

@@ -11,6 +11,7 @@ from rest_framework.views import APIView
 
 from access import services as access
 from access.authentication import caller
+from access.authz import is_browse_only, require_details
 from access.models import User
 from core.errors import NotFound
 from core.openapi import operation
@@ -20,8 +21,9 @@ from serving.models import Endpoint, Rollout
 from serving.serializers import (
     CreateEndpointSerializer,
     ReasonSerializer,
+    browsed_json,
     endpoint_detail_json,
-    endpoint_json,
+    endpoints_json,
     rollout_json,
 )
 from serving.shapes import (
@@ -39,7 +41,7 @@ class EndpointList(APIView):
     @operation("List the endpoints that you see.", answer=EndpointsJson)
     def get(self, request: Request) -> Response:
         rows = services.visible_endpoints(caller(request)).order_by("full_name")
-        return Response({"endpoints": [endpoint_json(row) for row in rows]})
+        return Response({"endpoints": endpoints_json(list(rows), caller(request))})
 
     @operation(
         "Create an endpoint that follows an alias.",
@@ -68,7 +70,11 @@ class EndpointDetail(APIView):
         answer=EndpointDetailJson,
     )
     def get(self, request: Request, full_name: str) -> Response:
-        return Response(endpoint_detail_json(_endpoint(full_name, caller(request))))
+        """To who only browses, `browse_only` is true and nothing of traffic shown."""
+        endpoint = _endpoint(full_name, caller(request))
+        if is_browse_only(caller(request), endpoint):
+            return Response(browsed_json(endpoint))
+        return Response(endpoint_detail_json(endpoint))
 
 
 class EndpointRollback(APIView):
@@ -82,7 +88,7 @@ class EndpointRollback(APIView):
     )
     def post(self, request: Request, full_name: str) -> Response:
         rollout = services.rollback(
-            _endpoint(full_name, caller(request)),
+            _endpoint_in_detail(full_name, caller(request)),
             reason=ReasonSerializer.read(request.data)["reason"],
             principal=caller(request),
         )
@@ -141,7 +147,13 @@ def _endpoint(full_name: str, principal: User) -> Endpoint:
     return found
 
 
+def _endpoint_in_detail(full_name: str, principal: User) -> Endpoint:
+    found = _endpoint(full_name, principal)
+    require_details(principal, found)
+    return found
+
+
 def _rollout(rollout_id: uuid.UUID, principal: User) -> Rollout:
     rollout = services.get_rollout(rollout_id)
-    _endpoint(rollout.endpoint.full_name, principal)
+    _endpoint_in_detail(rollout.endpoint.full_name, principal)
     return rollout

@@ -18,6 +18,7 @@ from console import objects, words
 from console.queries import waiting_requests
 from console.signatures import Column, columns_of
 from events.models import Event
+from registry.listing import ModelRow
 
 register = template.Library()
 
@@ -77,6 +78,24 @@ def event_url(event: Event) -> str:
 def url(row: Any) -> str:
     """Return the page of a row that has a full name."""
     return words.url_of(row._meta.model_name, row.full_name, row.pk)
+
+
+@register.filter
+def row_url(row: ModelRow) -> str:
+    """Return the page of a model of a list."""
+    return words.url_of("registeredmodel", row.name, row.id)
+
+
+@register.filter
+def last_name(row: ModelRow) -> str:
+    """Return the name of a model of a list within its schema."""
+    return row.name.rpartition(".")[2]
+
+
+@register.filter
+def up_to(count: int, most: int) -> str:
+    """Say a number that was counted no further than `most`."""
+    return f"{most:,}+" if count >= most else str(count)
 
 
 @register.filter

@@ -12,7 +12,8 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 
-from access.authz import is_allowed
+from access.authz import is_allowed, is_browse_only, require_details
+from access.conditions import detailed_among
 from access.privileges import Privilege
 from console.pages import ENDED, SignedInRequest, page, refused
 from console.queries import recent_events_of
@@ -24,6 +25,7 @@ from serving import services as serving
 from serving.models import Endpoint, ModelServer, Rollout, RolloutStatus, ServerStatus
 
 S = RolloutStatus
+PAGE_SIZE = 50
 _SETTLING = (ServerStatus.STARTING, ServerStatus.DRAINING)
 
 
@@ -96,10 +98,16 @@ _LEVERS = {
 def endpoints(request: SignedInRequest) -> HttpResponse:
     """Show the endpoints that the person may see, with their traffic."""
     rows = serving.visible_endpoints(request.user).order_by("full_name")
-    rows = rows.prefetch_related("routes__version")
+    rows = rows.filter(full_name__gt=request.GET.get("after", ""))
+    found = list(rows.prefetch_related("routes__version")[: PAGE_SIZE + 1])
     active = Rollout.objects.exclude(status__in=Rollout.ENDED)
-    moving = dict(active.values_list("endpoint_id", "status"))
-    context = {"endpoints": [(row, moving.get(row.pk)) for row in rows]}
+    ids = [row.pk for row in found]
+    moving = dict(active.filter(endpoint__in=ids).values_list("endpoint_id", "status"))
+    context = {
+        "endpoints": [(row, moving.get(row.pk)) for row in found[:PAGE_SIZE]],
+        "detailed": detailed_among(request.user, Endpoint, ids),
+        "has_more": len(found) > PAGE_SIZE,
+    }
     return render(request, "console/endpoints.html", context)
 
 
@@ -107,6 +115,8 @@ def endpoints(request: SignedInRequest) -> HttpResponse:
 def endpoint(request: SignedInRequest, full_name: str) -> HttpResponse:
     """Show one endpoint; asked by htmx, only the part that moves."""
     found = _endpoint(request, full_name)
+    if is_browse_only(request.user, found):
+        return render(request, "console/browsed.html", {"object": found})
     context = _live_context(request, found)
     if request.htmx:
         status = 200 if context["is_live"] else ENDED
@@ -119,6 +129,7 @@ def endpoint(request: SignedInRequest, full_name: str) -> HttpResponse:
 def steer(request: SignedInRequest, full_name: str, verb: str) -> HttpResponse:
     """Ask whether a lever is meant; on POST, pull it."""
     found = _endpoint(request, full_name)
+    require_details(request.user, found)
     lever = _LEVERS.get(verb)
     if lever is None:
         raise NotFound(f"An endpoint cannot be steered by {verb!r}.")

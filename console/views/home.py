@@ -12,7 +12,8 @@ from access import services as access
 from access.models import AccessRequestStatus
 from console.pages import SignedInRequest, page
 from console.queries import recent_events, waiting_requests
-from runners.models import Pipeline, Run, RunStatus
+from runners import services as runners
+from runners.models import RunStatus
 from serving import services as serving
 from serving.models import Rollout
 
@@ -24,15 +25,13 @@ _MAX = 8
 def home(request: SignedInRequest) -> HttpResponse:
     """Show what the person should look at now."""
     rollouts = Rollout.objects.exclude(status__in=Rollout.ENDED).filter(
-        endpoint__in=serving.visible_endpoints(request.user)
+        endpoint__in=serving.known_endpoints(request.user)
     )
     asked = access.visible_access_requests(principal=request.user)
     asked = asked.filter(status=AccessRequestStatus.PENDING)
     asked = asked.exclude(requester=request.user)
-    failed = Run.objects.filter(
-        status=RunStatus.FAILED,
-        ended_at__gte=timezone.now() - _RECENTLY,
-        pipeline__in=Pipeline.objects.visible(request.user),
+    failed = runners.visible_runs(request.user).filter(
+        status=RunStatus.FAILED, ended_at__gte=timezone.now() - _RECENTLY
     )
     context = {
         "requests": waiting_requests(request.user),
@@ -40,7 +39,7 @@ def home(request: SignedInRequest) -> HttpResponse:
         "rollouts": rollouts.select_related("endpoint", "version", "from_version")[
             :_MAX
         ],
-        "failed_runs": failed.select_related("pipeline", "started_by")[:_MAX],
+        "failed_runs": failed.order_by("-ended_at")[:_MAX],
         "events": recent_events(request.user),
     }
     return render(request, "console/home.html", context)

@@ -54,7 +54,7 @@ def model(
         "requests": (
             [] if browse_only else requests_about(found).filter(status__in=OPEN)
         ),
-        "endpoints": serving.visible_endpoints(request.user).filter(model=found),
+        "endpoints": serving.known_endpoints(request.user).filter(model=found),
         "events": [] if browse_only else recent_events_of_model(found),
     }
     return render(request, "console/model.html", context)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils.dateparse import parse_datetime
 
-from access.models import User
 from console.pages import ENDED, SignedInRequest, page
-from core.errors import NotFound
-from runners.models import Attempt, LogChunk, Pipeline, Run
+from runners import services as runners
+from runners.models import Attempt, LogChunk
 
 PAGE_SIZE = 50
 _LOG_CHUNKS = 32
@@ -22,7 +20,7 @@ _LOG_LINES = 200
 @page
 def runs(request: SignedInRequest) -> HttpResponse:
     """Show runs, newest first, page by page."""
-    rows = _visible_runs(request.user)
+    rows = runners.visible_runs(request.user).order_by("-created_at")
     before = parse_datetime(request.GET.get("before", "").replace(" ", "+"))
     if before:
         rows = rows.filter(created_at__lt=before)
@@ -34,9 +32,7 @@ def runs(request: SignedInRequest) -> HttpResponse:
 @page
 def run(request: SignedInRequest, run_id: UUID) -> HttpResponse:
     """Show one run; asked by htmx, only the part that moves."""
-    found = _visible_runs(request.user).filter(pk=run_id).first()
-    if found is None:
-        raise NotFound("There is no such run, or none that you may see.")
+    found = runners.get_run(run_id, principal=request.user)
     attempt = found.attempts.last()
     registration = found.registrations.select_related("version__model").first()
     context = {
@@ -50,17 +46,6 @@ def run(request: SignedInRequest, run_id: UUID) -> HttpResponse:
         return render(request, "console/run.html", context)
     status = ENDED if found.has_ended else 200
     return render(request, "console/_run.html", context, status=status)
-
-
-def _visible_runs(person: User) -> QuerySet[Run]:
-    rows = Run.objects.filter(pipeline__in=Pipeline.objects.visible(person))
-    return rows.select_related(
-        "pipeline",
-        "package_version__package",
-        "snapshot__dataset",
-        "started_by",
-        "run_as",
-    )
 
 
 def _log_tail(attempt: Attempt) -> str:

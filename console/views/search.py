@@ -24,7 +24,7 @@ def search(request: SignedInRequest) -> HttpResponse:
     shown = request.GET.get("kind", "models")
     find = _KINDS.get(shown, find_models)
     after = request.GET.get("after", "")
-    found = list(find(text, after, request.user)[: PAGE_SIZE + 1]) if text else []
+    found = find(text, after, PAGE_SIZE + 1, request.user) if text else []
     context = {
         "text": text,
         "shown": shown,

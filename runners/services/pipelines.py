@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.db import IntegrityError, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 
 from access.authz import Requirement, explain, is_allowed, require
 from access.models import User
@@ -22,16 +22,15 @@ MAX_TIMEOUT_SECONDS = 30 * 24 * 3600
 
 
 def visible_pipelines(principal: User) -> QuerySet[Pipeline]:
-    """Return the pipelines that the principal may see or run."""
-    visible = Q(pk__in=Pipeline.objects.visible(principal))
-    runnable = Q(pk__in=Pipeline.objects.allowed(principal, Privilege.RUN_TRAINING))
-    return Pipeline.objects.filter(visible | runnable).select_related(
+    """Return the pipelines that the principal sees, if only by BROWSE."""
+    rows: QuerySet[Pipeline] = Pipeline.objects.visible(principal)
+    return rows.select_related(
         "schema__catalog", "owner", "run_as", "package", "dataset"
     )
 
 
 def get_pipeline(full_name: str, *, principal: User) -> Pipeline:
-    """Return a pipeline that the principal may see or run. Raises NotFound."""
+    """Return a pipeline that the principal sees. Raises NotFound."""
     found = visible_pipelines(principal).filter(full_name=full_name).first()
     if found is None:
         split_full_name(full_name, "pipeline")

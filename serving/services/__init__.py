@@ -5,6 +5,7 @@ from __future__ import annotations
 from serving.services.endpoints import (
     create_endpoint,
     get_endpoint,
+    known_endpoints,
     run_as_problems,
     visible_endpoints,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "expect_start",
     "get_endpoint",
     "get_rollout",
+    "known_endpoints",
     "mark_crashed",
     "mark_drained",
     "mark_failed",

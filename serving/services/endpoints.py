@@ -8,7 +8,6 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
 
 from access.authz import explain, require, require_visible
-from access.conditions import allowed_condition, visible_condition
 from access.models import User
 from access.privileges import Privilege
 from core.errors import AlreadyExists, InvalidParameter, NotFound, PermissionDenied
@@ -21,15 +20,16 @@ from serving.models import Endpoint
 from serving.plans import check_plan
 from serving.services.rollouts import start_rollout
 
-_STEERING = (Privilege.QUERY, Privilege.SHIFT_TRAFFIC)
-
 
 def visible_endpoints(principal: User) -> QuerySet[Endpoint]:
-    """Return the endpoints that a principal sees, queries or steers."""
-    condition = visible_condition(principal, Endpoint)
-    for privilege in _STEERING:
-        condition |= allowed_condition(principal, privilege, Endpoint)
-    rows = Endpoint.objects.filter(condition)
+    """Return the endpoints that a principal sees, if only by BROWSE."""
+    rows: QuerySet[Endpoint] = Endpoint.objects.visible(principal)
+    return rows.select_related("schema__catalog", "owner", "model", "run_as")
+
+
+def known_endpoints(principal: User) -> QuerySet[Endpoint]:
+    """Return the endpoints of which a principal sees the details."""
+    rows: QuerySet[Endpoint] = Endpoint.objects.detailed(principal)
     return rows.select_related("schema__catalog", "owner", "model", "run_as")
 
 

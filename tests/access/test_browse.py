@@ -95,5 +95,10 @@ def test_console_shows_the_model_and_no_version(browser: User, client: Client) -
     assert page.status_code == 200
     assert "and no more" in page.content.decode()
     assert "v1" not in page.content.decode()
-    assert "browse only" in client.get("/catalog/prod/fraud/").content.decode()
+    for path in ("/catalog/prod/fraud/", "/search/?q=scor", "/search/?q=risk"):
+        listed = client.get(path).content.decode()
+        assert "browse only" in listed, path
+        assert "v1" not in listed, path
+    versions = client.get("/search/?q=scorer/1&kind=versions").content.decode()
+    assert "None of the versions that you may see" in versions
     assert client.get(f"{PAGE}versions/1/").status_code == 403

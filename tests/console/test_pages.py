@@ -15,9 +15,9 @@ from approvals.models import ApprovalRequest
 from events.services import emit
 from events.types import EventType
 from registry import services as registry
-from registry.models import ModelVersion, RegisteredModel, Schema
+from registry.models import ModelVersion, RegisteredModel
 from serving.models import Endpoint, Rollout
-from tests.factories import ModelFactory
+from tests.factories import CatalogFactory, SchemaFactory
 
 Browser = Callable[[User], Client]
 
@@ -149,15 +149,39 @@ def test_versions_of_a_long_history_come_page_by_page(
 
 
 def test_models_of_a_big_schema_come_page_by_page(
-    browser: Browser, owner: User, schema: Schema, model: RegisteredModel
+    browser: Browser, owner: User, model: RegisteredModel
 ) -> None:
     for number in range(30):
-        ModelFactory(name=f"m{number:02}", schema=schema, owner=owner)
+        registry.create_model(f"prod.fraud.m{number:02}", principal=owner)
     first = browser(owner).get("/catalog/prod/fraud/").content.decode()
-    assert "?after=m24" in first
-    second = browser(owner).get("/catalog/prod/fraud/?after=m24").content.decode()
+    assert "?after=prod.fraud.m24" in first
+    asked = "/catalog/prod/fraud/?after=prod.fraud.m24"
+    second = browser(owner).get(asked).content.decode()
     assert "m25" in second
     assert "m24</a>" not in second
+
+
+def test_catalogs_and_schemas_come_page_by_page(browser: Browser, admin: User) -> None:
+    catalogs = CatalogFactory.create_batch(26, owner=admin)
+    many = sorted(catalogs, key=lambda catalog: catalog.name)[0]
+    schemas = SchemaFactory.create_batch(26, catalog=many, owner=admin)
+    names = sorted(schema.name for schema in schemas)
+    client = browser(admin)
+    tree = client.get("/catalog/").content.decode()
+    assert f"All schemas of {many.name}" in tree
+    assert f">{names[9]}</a>" in tree
+    assert f">{names[10]}</a>" not in tree
+    last = sorted(catalog.name for catalog in catalogs)[24]
+    assert f'href="?after={last}"' in tree
+    assert (
+        f"{many.name}</a>" not in client.get(f"/catalog/?after={last}").content.decode()
+    )
+
+    first = client.get(f"/catalog/{many.name}/").content.decode()
+    assert f'href="?after={names[24]}"' in first
+    second = client.get(f"/catalog/{many.name}/?after={names[24]}").content.decode()
+    assert f">{names[25]}</a>" in second
+    assert f">{names[24]}</a>" not in second
 
 
 @pytest.mark.parametrize(
@@ -167,7 +191,7 @@ def test_models_of_a_big_schema_come_page_by_page(
         ("/catalog/prod/fraud/", 9),
         (MODEL, 15),
         ("/approvals/?show=all", 7),
-        ("/endpoints/", 8),
+        ("/endpoints/", 9),
         ("/activity/", 6),
         ("/", 11),
     ],

@@ -320,12 +320,32 @@ def test_a_token_continues_its_own_search_only(
 
 
 def test_list_models_of_a_schema(models: list[RegisteredModel], admin: User) -> None:
-    schema = Schema.objects.get(name="x", catalog__name="a")
-    names = [row.name for row in listing.list_models(admin, schema=schema)]
+    names = [row.name for row in listing.list_models(admin, within="a.x")]
     everything = [row.name for row in listing.search_models(admin).rows]
     assert names == [name for name in everything if name.startswith("a.x.")]
-    rest = listing.list_models(admin, schema=schema, after=names[0], limit=1)
+    rest = listing.list_models(admin, within="a.x", after=names[0], limit=1)
     assert [row.name for row in rest] == names[1:2]
+
+
+@pytest.mark.parametrize(
+    "text", [".ONE", "GOLD", "it*[s] 100%", "%", "_", "a\\b", "x.t"]
+)
+def test_list_models_that_contain_a_text(
+    models: list[RegisteredModel], admin: User, text: str
+) -> None:
+    everything = listing.list_models(admin)
+    texts = {
+        row.name: [row.name, *(part for tag in row.tags for part in tag.values())]
+        for row in everything
+    }
+    expected = [
+        name
+        for name, parts in texts.items()
+        if any(text.lower() in part.lower() for part in parts)
+    ]
+    found = listing.list_models(admin, text=text)
+    assert [row.name for row in found] == expected
+    assert all(row.created_at.tzinfo for row in found)
 
 
 @pytest.mark.parametrize(

@@ -230,6 +230,9 @@ def test_model_with_many_versions_costs_the_same(
         ("post", f"{MODEL}/rename", {"new_name": "judge"}, "all three levels"),
         ("post", f"{MODEL}/rename", {}, "new_name"),
         ("get", "models?max_results=5000", None, "max_results"),
+        ("get", "models?schema=prod", None, "schema"),
+        ("get", "models?schema=prod.fraud.x", None, "schema"),
+        ("get", "models?catalog=dev&schema=prod.fraud", None, "catalog"),
     ],
 )
 def test_bad_input_names_the_field(
