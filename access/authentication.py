@@ -29,7 +29,8 @@ from core.errors import Unauthenticated
 _FIELDS = [
     field.attname
     for field in User._meta.concrete_fields
-    if field.name not in {"password", "email", "last_login", "date_joined"}
+    if field.name
+    not in {"password", "email", "wants_mail", "last_login", "date_joined"}
 ]
 _LONGEST_NAME = 150
 _HINT = (

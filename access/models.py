@@ -40,6 +40,9 @@ class User(AbstractUser):
     # may read the whole audit log, and nothing else by it
     is_auditor = models.BooleanField(default=False)
 
+    # about approvals that wait for them, and what became of their own
+    wants_mail = models.BooleanField(default=True, db_default=True)
+
     objects: ClassVar[UserManager[User]] = UserManager()  # type: ignore[assignment]  # the stub says Self
 
     class Meta(AbstractUser.Meta):

@@ -8,6 +8,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from access.models import User
+from approvals import notices
 from approvals import services as approvals
 from approvals.lifecycle import settle
 from approvals.models import OPEN, ApprovalRequest
@@ -57,6 +58,18 @@ def on_deleted(event: Event) -> None:
     gone = Q(version__status=VersionStatus.DELETED, status__in=OPEN)
     for approval in ApprovalRequest.objects.filter(of_it & gone):
         settle(approval)
+
+
+@subscriber
+def ask_reviewers(event: Event) -> None:
+    """Write the notices to everybody who may decide on the request."""
+    notices.ask_reviewers(event)
+
+
+@subscriber
+def tell_requester(event: Event) -> None:
+    """Write the notice of how it ended to who asked."""
+    notices.tell_requester(event)
 
 
 def expire_due() -> None:

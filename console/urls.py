@@ -42,6 +42,7 @@ urlpatterns = [
     path("account/", account.account, name="account"),
     path("account/issue-token/", account.issue_token, name="issue_token"),
     path("account/revoke-token/", account.revoke_token, name="revoke_token"),
+    path("account/mail/", account.save_mail, name="save_mail"),
     path("account/theme/", account.choose_theme, name="choose_theme"),
     path("catalog/", catalog.catalogs, name="catalogs"),
     path("catalog/<str:catalog>/", catalog.catalog, name="catalog"),

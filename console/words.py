@@ -91,6 +91,7 @@ _DEEDS = {
     "access.withdrawn": "withdrew the wish for access to",
     "principal.activated": "switched on the account",
     "principal.deactivated": "switched off the account",
+    "principal.updated": "changed the mail settings of",
     "principal.locked_out": "locked the sign-in, after too many wrong passwords, of",
     "group.member_added": "added {member} to",
     "group.member_removed": "removed {member} from",

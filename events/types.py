@@ -27,6 +27,7 @@ class EventType(models.TextChoices):
     ACCESS_WITHDRAWN = "access.withdrawn"
     PRINCIPAL_ACTIVATED = "principal.activated"
     PRINCIPAL_DEACTIVATED = "principal.deactivated"
+    PRINCIPAL_UPDATED = "principal.updated"
     GROUP_MEMBER_ADDED = "group.member_added"
     GROUP_MEMBER_REMOVED = "group.member_removed"
     OWNER_TRANSFERRED = "owner.transferred"

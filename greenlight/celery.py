@@ -30,6 +30,8 @@ SWEEPS: list[tuple[str, float]] = [
     ("registry.tasks.finish_pending", 5.0),
     ("approvals.tasks.expire_due", 5.0),
     ("approvals.limits.forget", 600.0),
+    ("approvals.notices.remind", 30.0),
+    ("approvals.mail.send_due", 2.0),
     ("webhooks.tasks.send_due", 0.5),
     ("runners.keeper.move_runs", 0.2),
 ]

@@ -16,6 +16,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
+from greenlight.email_url import email_settings
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 
@@ -319,6 +321,19 @@ DECISIONS_PER_MINUTE = int(env("GREENLIGHT_DECISIONS_PER_MINUTE", "120"))
 # Whether an admin may set a protected alias at once, with a reason and an event.
 BREAK_GLASS = env_bool("GREENLIGHT_BREAK_GLASS", True)
 WEBHOOK_TIMEOUT_SECONDS = float(env("GREENLIGHT_WEBHOOK_TIMEOUT_SECONDS", "15"))
+# Mail about approvals; without a URL none is written.
+EMAIL_URL = env("GREENLIGHT_EMAIL_URL")
+MAIL_IS_ON = bool(EMAIL_URL)
+vars().update(email_settings(EMAIL_URL))
+EMAIL_TIMEOUT = 10
+EMAIL_SUBJECT_PREFIX = ""
+DEFAULT_FROM_EMAIL = env("GREENLIGHT_EMAIL_FROM", "Greenlight <greenlight@localhost>")
+# Reviewers are reminded once when nobody answered for so long, and once so long
+# before the end; 0 is never.
+REMIND_AFTER = dt.timedelta(hours=float(env("GREENLIGHT_REMIND_AFTER_HOURS", "24")))
+REMIND_BEFORE_EXPIRY = dt.timedelta(
+    hours=float(env("GREENLIGHT_REMIND_BEFORE_EXPIRY_HOURS", "24"))
+)
 # Event type -> function of (event, webhook id) whose answer is added to the data.
 WEBHOOK_ENRICHERS = {"approval.requested": "approvals.callbacks.for_webhook"}
 

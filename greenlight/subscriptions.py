@@ -5,6 +5,18 @@ from __future__ import annotations
 SUBSCRIPTIONS: dict[str, list[str]] = {
     "*": ["webhooks.tasks.fan_out"],
     "alias.set": ["serving.tasks.on_alias_set"],
+    # mail: to those who may decide, and to who asked
+    "approval.requested": ["approvals.tasks.ask_reviewers"],
+    "approval.reset": ["approvals.tasks.ask_reviewers"],
+    "approval.policy_changed": ["approvals.tasks.ask_reviewers"],
+    "approval.decision_revoked": ["approvals.tasks.ask_reviewers"],
+    "approval.applied": ["approvals.tasks.tell_requester"],
+    "approval.rejected": ["approvals.tasks.tell_requester"],
+    "approval.cancelled": ["approvals.tasks.tell_requester"],
+    "approval.expired": ["approvals.tasks.tell_requester"],
+    "approval.superseded": ["approvals.tasks.tell_requester"],
+    "approval.invalidated": ["approvals.tasks.tell_requester"],
+    "approval.failed": ["approvals.tasks.tell_requester"],
     "model_version.deleted": ["approvals.tasks.on_deleted"],
     "pipeline_run.succeeded": ["approvals.tasks.on_run_succeeded"],
     "registered_model.deleted": ["approvals.tasks.on_deleted"],

@@ -22,6 +22,7 @@ from access.services.groups import (
 )
 from access.services.principals import (
     activate,
+    change_mail,
     create_service_principal,
     create_user,
     deactivate,
@@ -45,6 +46,7 @@ __all__ = [
     "activate",
     "add_member",
     "change_grants",
+    "change_mail",
     "create_group",
     "create_service_principal",
     "create_user",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
 from django.db import transaction
 
 from access.models import PrincipalKind, User
@@ -84,6 +86,39 @@ def activate(user: User, *, principal: User) -> None:
     if User.objects.filter(pk=user.pk, is_active=False).update(is_active=True):
         user.is_active = True
         emit(EventType.PRINCIPAL_ACTIVATED, user, principal=principal)
+
+
+@transaction.atomic
+def change_mail(user: User, *, email: str, wants_mail: bool, principal: User) -> User:
+    """Say where a person gets mail, and whether; for oneself, or as admin.
+
+    Raises InvalidParameter for what is no address; an empty one is none.
+    """
+    if principal != user:
+        require_admin(principal)
+    if user.kind != PrincipalKind.USER:
+        raise InvalidParameter(f"{user.username} is a {user.kind}; people get mail.")
+    if email:
+        _require_address(email)
+    User.objects.filter(pk=user.pk).update(email=email, wants_mail=wants_mail)
+    user.email, user.wants_mail = email, wants_mail
+    emit(
+        EventType.PRINCIPAL_UPDATED,
+        user,
+        principal=principal,
+        has_email=bool(email),  # the log is for ever, and an address is personal
+        wants_mail=wants_mail,
+    )
+    return user
+
+
+def _require_address(email: str) -> None:
+    try:
+        validate_email(email)
+    except ValidationError as error:
+        raise InvalidParameter(
+            "email must be an address, such as ada@example.org."
+        ) from error
 
 
 def require_free(username: str) -> None:

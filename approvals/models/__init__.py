@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from approvals.models.decisions import Callback, Check, Decision, Verdict, Via
 from approvals.models.limits import Knock
+from approvals.models.notices import (
+    Notice,
+    NoticeKind,
+    NoticeStatus,
+    Reminder,
+)
 from approvals.models.policies import Policy
 from approvals.models.requests import OPEN, ApprovalRequest, RequestStatus
 
@@ -14,7 +20,11 @@ __all__ = [
     "Check",
     "Decision",
     "Knock",
+    "Notice",
+    "NoticeKind",
+    "NoticeStatus",
     "Policy",
+    "Reminder",
     "RequestStatus",
     "Verdict",
     "Via",

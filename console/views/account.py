@@ -1,11 +1,14 @@
-"""One's own account: access tokens and the theme."""
+"""One's own account: access tokens, mail and the theme."""
 
 from __future__ import annotations
 
+from django.conf import settings
+from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 
+from access import services as access
 from access.models import AccessToken
 from console import tokens
 from console.pages import SignedInRequest, action, page
@@ -24,6 +27,7 @@ def account(request: SignedInRequest) -> HttpResponse:
         "now": timezone.now(),
         "theme": request.COOKIES.get("theme", "auto"),
         "themes": THEMES,
+        "mail_is_on": settings.MAIL_IS_ON,
     }
     return render(request, "console/account.html", context)
 
@@ -39,6 +43,19 @@ def revoke_token(request: SignedInRequest) -> HttpResponse:
     """Revoke one of the person's tokens."""
     mine = AccessToken.objects.filter(principal=request.user)
     tokens.revoke_token(request, mine)
+    return redirect("console:account")
+
+
+@action(shown_on=account)
+def save_mail(request: SignedInRequest) -> HttpResponse:
+    """Keep the person's address, and whether mail about approvals is wanted."""
+    access.change_mail(
+        request.user,
+        email=request.POST.get("email", "").strip(),
+        wants_mail="wants_mail" in request.POST,
+        principal=request.user,
+    )
+    messages.success(request, "Your mail settings were saved.")
     return redirect("console:account")
 
 

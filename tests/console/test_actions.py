@@ -310,3 +310,20 @@ def test_theme_is_in_the_first_paint(browser: Browser, owner: User) -> None:
     assert 'data-theme="dark"' in client.get("/").content.decode()
     client.post("/account/theme/", {"theme": "<script>"})
     assert 'data-theme="dark"' in client.get("/").content.decode()
+
+
+def test_address_and_preference_are_kept(
+    owner: User, browser: Callable[..., Client]
+) -> None:
+    client = browser(owner)
+    page = client.get("/account/").content.decode()
+    assert "This installation sends no mail." in page
+    assert 'name="wants_mail" checked' in page
+    client.post("/account/mail/", {"email": " owner@example.org "})
+    page = client.get("/account/").content.decode()
+    assert 'value="owner@example.org"' in page
+    assert 'name="wants_mail" checked' not in page
+    refused = client.post("/account/mail/", {"email": "nobody", "wants_mail": "on"})
+    assert refused.status_code == 400
+    owner.refresh_from_db()
+    assert (owner.email, owner.wants_mail) == ("owner@example.org", False)
