@@ -49,6 +49,15 @@ class Needed:
     sources: tuple[Source, ...]
     who_can_grant: tuple[str, ...]
 
+    def as_reason(self) -> dict[str, Any]:
+        """Return it as a refusal tells what is missing."""
+        return {
+            "missing": self.what,
+            "securable_type": self.securable_type,
+            "full_name": self.full_name,
+            "who_can_grant": list(self.who_can_grant),
+        }
+
 
 @dataclass(frozen=True)
 class Explanation:

@@ -87,6 +87,7 @@ def _is(role: Role, **more: Any) -> Way:
 _METASTORE, _CATALOG, _SCHEMA = ("metastore",), ("catalog",), ("schema",)
 _MODEL, _VERSION = ("registeredmodel",), ("modelversion",)
 _PIPELINE, _ENDPOINT, _EXPERIMENT = ("pipeline",), ("endpoint",), ("experiment",)
+_DATASET = ("dataset",)
 _SECURABLE = tuple(GRANTABLE)
 _INSIDE = tuple(kind for kind in GRANTABLE if kind != "metastore")
 
@@ -173,6 +174,8 @@ OPERATIONS: tuple[Operation, ...] = (
     _Op("P-28", "ask_for_access", "ask for access", _SECURABLE, (_ANYONE,), False, _KNOWN),
     _Op("P-29", "train_and_register", "train, and register the result", _PIPELINE,
         (_has(P.RUN_TRAINING),), False, _REGISTERS),
+    _Op("P-29", "read_data", "read the files of its snapshots", _DATASET,
+        (_has(P.READ_DATASET),)),
     _Op("P-30", "create_webhook", "subscribe a webhook", _INSIDE, _POWER, True),
     _Op("P-31", "read_audit", "read the audit log of it", _SECURABLE,
         (*_POWER, _AUDITOR), True),

@@ -82,8 +82,8 @@ def crumbs_of(securable: Any) -> list[tuple[str, str]]:
     kind = securable._meta.model_name
     if kind == "endpoint":
         return [("Endpoints", reverse("console:endpoints"))]
-    if kind == "pipeline":
-        return [("Runs", reverse("console:runs"))]
+    if kind in {"pipeline", "dataset", "experiment"}:
+        return [(f"{kind.capitalize()}s", reverse(f"console:{kind}s"))]
     crumbs = [("Catalog", reverse("console:catalogs"))]
     schema = getattr(securable, "schema", None)
     catalog = schema.catalog if schema else getattr(securable, "catalog", None)

@@ -104,7 +104,9 @@ def _object_of(request: HttpRequest) -> tuple[str, str] | None:
         return None
     parts = {key: str(value) for key, value in match.kwargs.items()}
     if "full_name" in parts:
-        return parts.get("kind", "endpoint"), parts["full_name"]
+        # the list that the address lies in: /pipelines/<full name>/
+        listed = request.path.split("/")[1].removesuffix("s")
+        return parts.get("kind", listed), parts["full_name"]
     kinds = [kind for kind in ("catalog", "schema", "model") if kind in parts]
     return (kinds[-1], ".".join(parts[kind] for kind in kinds)) if kinds else None
 

@@ -12,10 +12,13 @@ from console.views import (
     approvals,
     catalog,
     compare,
+    datasets,
     endpoints,
+    experiments,
     home,
     models,
     permissions,
+    pipelines,
     principals,
     runs,
     search,
@@ -29,6 +32,8 @@ _MODEL = "catalog/<str:catalog>/<str:schema>/<str:model>/"
 _VERSION = f"{_MODEL}versions/<int:number>/"
 _REQUEST = "approvals/<uuid:request_id>/"
 _ENDPOINT = "endpoints/<str:full_name>/"
+_PIPELINE = "pipelines/<str:full_name>/"
+_DATASET = "datasets/<str:full_name>/"
 # what every securable has; apart from the catalog's addresses, in which a schema
 # may be called `permissions`
 _OBJECT = "objects/<str:kind>/<path:full_name>/"
@@ -69,8 +74,19 @@ urlpatterns = [
     path("endpoints/", endpoints.endpoints, name="endpoints"),
     path(_ENDPOINT, endpoints.endpoint, name="endpoint"),
     path(f"{_ENDPOINT}<str:verb>/", endpoints.steer, name="steer"),
+    path("pipelines/", pipelines.pipelines, name="pipelines"),
+    path(_PIPELINE, pipelines.pipeline, name="pipeline"),
+    path(f"{_PIPELINE}start/", pipelines.start_run, name="start_run"),
     path("runs/", runs.runs, name="runs"),
     path("runs/<uuid:run_id>/", runs.run, name="run"),
+    path("runs/<uuid:run_id>/cancel/", runs.cancel_run, name="cancel_run"),
+    path("datasets/", datasets.datasets, name="datasets"),
+    path(_DATASET, datasets.dataset, name="dataset"),
+    path(f"{_DATASET}snapshots/<str:digest>/", datasets.snapshot, name="snapshot"),
+    path("experiments/", experiments.experiments, name="experiments"),
+    path(
+        "experiments/<uuid:experiment_id>/", experiments.experiment, name="experiment"
+    ),
     path("search/", search.search, name="search"),
     path("activity/", activity.activity, name="activity"),
     path(_GRANTS, permissions.permissions, name="permissions"),

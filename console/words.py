@@ -51,6 +51,9 @@ _STATES = {
     "running": (_MOVES, "progress"),
     "finalizing": (_MOVES, "progress"),
     "succeeded": (_GOOD, "check"),
+    # runs of MLflow, besides
+    "finished": (_GOOD, "check"),
+    "killed": (_OVER, "stop"),
     # rollouts and model servers
     "shadow": (_MOVES, "progress"),
     "step": (_MOVES, "progress"),
@@ -236,6 +239,9 @@ _PAGES = {
     "registeredmodel": "model",
     "modelversion": "version",
     "endpoint": "endpoint",
+    "pipeline": "pipeline",
+    "dataset": "dataset",
+    "experiment": "experiment",
     "approvalrequest": "request",
     "run": "run",
 }
@@ -245,10 +251,12 @@ def url_of(kind: str, full_name: str, pk: uuid.UUID) -> str:
     """Return the page of a row, or nothing when its kind has none."""
     if kind == "accessrequest":
         return reverse("console:access_requests")
+    if kind == "snapshot":
+        kind, full_name = "dataset", full_name.partition("/")[0]
     if kind not in _PAGES:
         return ""
     parts: list[object] = [pk]
-    if kind == "endpoint":
+    if kind in {"endpoint", "pipeline", "dataset"}:
         parts = [full_name]
     if kind in {"catalog", "schema", "registeredmodel", "modelversion"}:
         parts = [*full_name.replace("/", ".").split(".")]
@@ -273,6 +281,16 @@ def relative(moment: dt.datetime) -> str:
             text = f"{count} {unit}{'s' if count > 1 else ''}"
             return f"{text} ago" if seconds > 0 else f"in {text}"
     return "just now" if seconds > -10 else "in seconds"
+
+
+def duration_of(seconds: float) -> str:
+    """Say a length of time, in the two largest units that fit."""
+    left, said = round(seconds), []
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
+        count, left = divmod(left, length)
+        if count:
+            said.append(f"{count} {unit}")
+    return " ".join(said[:2]) or "0 s"
 
 
 def percent_of(basis_points: int) -> str:

@@ -86,7 +86,7 @@ _unity_catalog = [
 
 # MLflow's page calls relative to itself, so its session reaches these and no other.
 _ui: list[URLPattern | URLResolver] = [
-    path("", ui.page),
+    path("", ui.page, name="mlflow-ui"),
     path("static-files/<path:path>", ui.static_file),
     path("ajax-api/", include(_prefixed)),
     *(path(f"ajax-api/{name}", ui.chatter) for name in ui.CHATTER),

@@ -11,13 +11,16 @@ from enum import Enum
 from typing import Any
 
 from django.db import connection
+from mlflow.entities import Run, ViewType
+from mlflow.exceptions import MlflowException
 
 from access.authz import require, satisfied, shows_metadata
 from access.facts import facts_of
 from access.models import User
 from access.privileges import Privilege
-from core.errors import NotFound, PermissionDenied
+from core.errors import InvalidParameter, NotFound, PermissionDenied
 from registry.models import Experiment
+from registry.store import tracking_store
 
 # Up to so many experiments are asked one by one: that is cheaper than the one
 # statement for any number of them, which takes longer to make than to run.
@@ -119,6 +122,28 @@ def readable_experiments(ids: list[str], *, principal: User) -> list[str]:
     rows = list(_rows().filter(experiment_id__in=set(ids)))
     readable = _reached(rows, Level.READ, principal)
     return [experiment_id for experiment_id in ids if experiment_id in readable]
+
+
+def newest_runs(
+    experiment: Experiment, page_token: str, limit: int, *, principal: User
+) -> tuple[list[Run], str]:
+    """Return a page of the runs of an experiment, newest first, and the next token.
+
+    Raises InvalidParameter for a token that is not one of MLflow's.
+    """
+    require_experiment(experiment.experiment_id, principal=principal)
+    try:
+        found = tracking_store().search_runs(
+            [experiment.experiment_id],
+            "",
+            ViewType.ACTIVE_ONLY,
+            max_results=limit,
+            order_by=["attributes.start_time DESC"],
+            page_token=page_token or None,
+        )
+    except (MlflowException, ValueError) as error:
+        raise InvalidParameter("page_token: start again without it.") from error
+    return list(found), found.token or ""
 
 
 def _require_of(what: str, ids: Iterable[str], level: Level, principal: User) -> None:

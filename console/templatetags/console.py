@@ -17,8 +17,10 @@ from access.token_scopes import TokenScope
 from console import objects, words
 from console.queries import waiting_requests
 from console.signatures import Column, columns_of
+from console.strips import seconds_of
 from events.models import Event
 from registry.listing import ModelRow
+from runners.models import Run
 
 register = template.Library()
 
@@ -104,6 +106,23 @@ def size(count: int) -> str:
 
 
 @register.filter
+def duration(seconds: float) -> str:
+    return words.duration_of(seconds)
+
+
+@register.filter
+def took(run: Run) -> str:
+    """Say how long a run trained; nothing until it has ended."""
+    return words.duration_of(seconds_of(run)) if run.ended_at else ""
+
+
+@register.filter
+def figure(value: float) -> str:
+    """Say a metric with four digits that count."""
+    return f"{value:.4g}"
+
+
+@register.filter
 def short(digest: str) -> str:
     """Shorten a digest to what a person compares."""
     return digest[:12]
@@ -156,11 +175,27 @@ def object_heading(securable: Securable, current: str) -> dict[str, Any]:
     }
 
 
+# The tabs of the section Pipelines: whatever training reads and leaves behind.
+_TRAINING = (
+    ("console:pipelines", "Pipelines"),
+    ("console:runs", "Runs"),
+    ("console:datasets", "Datasets"),
+    ("console:experiments", "Experiments"),
+)
+
+
+@register.inclusion_tag("console/_training.html")
+def training_tabs(current: str) -> dict[str, Any]:
+    """Draw the tabs of the lists about training."""
+    tabs = [objects.Tab(words, words, reverse(name)) for name, words in _TRAINING]
+    return {"tabs": tabs, "current": current}
+
+
 _NAVIGATION = (
     ("console:catalogs", "Catalog"),
     ("console:requests", "Approvals"),
+    ("console:pipelines", "Pipelines"),
     ("console:endpoints", "Endpoints"),
-    ("console:runs", "Runs"),
     ("console:activity", "Activity"),
     ("console:principals", "Principals"),
 )
@@ -171,12 +206,14 @@ def topbar(context: dict[str, Any]) -> dict[str, Any]:
     """Draw the top bar, with the number of requests that wait for the person."""
     request = context["request"]
     entries = [(reverse(name), words) for name, words in _NAVIGATION]
+    training = tuple(reverse(name) for name, _ in _TRAINING)
+    here = training[0] if request.path.startswith(training) else request.path
     return {
         "request": request,
         "csrf_token": context.get("csrf_token"),
         "waiting": len(waiting_requests(request.user)),
         "navigation": [
-            {"url": url, "words": said, "is_current": request.path.startswith(url)}
+            {"url": url, "words": said, "is_current": here.startswith(url)}
             for url, said in entries
         ],
     }

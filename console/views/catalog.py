@@ -12,6 +12,13 @@ from registry.listing import list_models
 from registry.models import Catalog, RegisteredModel, Schema
 
 PAGE_SIZE = 25
+# what else stands in schemas
+_BESIDE = (
+    ("console:pipelines", "Pipelines"),
+    ("console:datasets", "Datasets"),
+    ("console:experiments", "Experiments"),
+    ("console:endpoints", "Endpoints"),
+)
 SCHEMAS_SHOWN = 10
 # from so many on, models are not counted
 MANY = 1000
@@ -64,6 +71,7 @@ def schema(request: SignedInRequest, catalog: str, schema: str) -> HttpResponse:
     )
     context = {
         "schema": found,
+        "beside": _BESIDE,
         "models": models[:PAGE_SIZE],
         "has_more": len(models) > PAGE_SIZE,
     }

@@ -15,6 +15,7 @@ from django.utils import timezone
 from access.authz import is_allowed, is_browse_only, require_details
 from access.conditions import detailed_among
 from access.privileges import Privilege
+from console.lists import page_by_name
 from console.pages import ENDED, SignedInRequest, page, refused
 from console.queries import recent_events_of
 from console.traffic import problems_of, shares_of, steps_of
@@ -25,7 +26,6 @@ from serving import services as serving
 from serving.models import Endpoint, ModelServer, Rollout, RolloutStatus, ServerStatus
 
 S = RolloutStatus
-PAGE_SIZE = 50
 _SETTLING = (ServerStatus.STARTING, ServerStatus.DRAINING)
 
 
@@ -97,16 +97,15 @@ _LEVERS = {
 @page
 def endpoints(request: SignedInRequest) -> HttpResponse:
     """Show the endpoints that the person may see, with their traffic."""
-    rows = serving.visible_endpoints(request.user).order_by("full_name")
-    rows = rows.filter(full_name__gt=request.GET.get("after", ""))
-    found = list(rows.prefetch_related("routes__version")[: PAGE_SIZE + 1])
-    active = Rollout.objects.exclude(status__in=Rollout.ENDED)
-    ids = [row.pk for row in found]
-    moving = dict(active.filter(endpoint__in=ids).values_list("endpoint_id", "status"))
+    rows = serving.visible_endpoints(request.user)
+    shown = page_by_name(rows.prefetch_related("routes__version"), request)
+    ids = [row.pk for row in shown["rows"]]
+    active = Rollout.objects.exclude(status__in=Rollout.ENDED).filter(endpoint__in=ids)
+    moving = dict(active.values_list("endpoint_id", "status"))
     context = {
-        "endpoints": [(row, moving.get(row.pk)) for row in found[:PAGE_SIZE]],
+        **shown,
+        "endpoints": [(row, moving.get(row.pk)) for row in shown["rows"]],
         "detailed": detailed_among(request.user, Endpoint, ids),
-        "has_more": len(found) > PAGE_SIZE,
     }
     return render(request, "console/endpoints.html", context)
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
-from access.authz import Requirement, explain, is_allowed, require
+from access.authz import is_allowed, require
+from access.explanations import Needed, explain
 from access.models import User
 from access.privileges import Privilege
 from core.errors import AlreadyExists, InvalidParameter, NotFound
@@ -125,12 +128,20 @@ def check_timeout(seconds: int) -> int:
     return seconds
 
 
-def preflight(pipeline: Pipeline, dataset: Dataset) -> list[Requirement]:
-    """List what the run-as principal needs for a run to end well, met or not."""
-    actor = pipeline.run_as
-    needed = explain(actor, Privilege.READ_DATASET, dataset)
+def preflight(pipeline: Pipeline, dataset: Dataset | None = None) -> list[Needed]:
+    """List what the run-as principal needs for a run to end well, met or not (P-29).
+
+    To read the dataset, by default the pipeline's, and to register a version of the
+    model, or to create it. By what a need is met is left out: it is told to who may
+    see that principal's grants.
+    """
+    actor, read = pipeline.run_as, dataset or pipeline.dataset
+    told = [explain(actor, "read_data", read)] if read else []
     model = RegisteredModel.objects.filter(full_name=pipeline.target_model).first()
     if model is not None:
-        return needed + explain(actor, Privilege.OWN, model)
-    schema = registry.get_schema(pipeline.target_model.rpartition(".")[0])
-    return needed + explain(actor, Privilege.CREATE_MODEL, schema)
+        told.append(explain(actor, "create_version", model))
+    else:
+        schema = registry.get_schema(pipeline.target_model.rpartition(".")[0])
+        told.append(explain(actor, "create_model", schema))
+    needs = (replace(need, sources=()) for one in told for need in one.requirements)
+    return list(dict.fromkeys(needs))

@@ -114,12 +114,13 @@ def _choose_data(
 
 
 def _require_ready(pipeline: Pipeline, snapshot: Snapshot) -> None:
-    missing = [r for r in preflight(pipeline, snapshot.dataset) if not r.met]
+    needs = preflight(pipeline, snapshot.dataset)
+    missing = [need for need in needs if not need.met]
     if missing:
-        wanted = ", ".join(f"{r.privilege.label} on {r.full_name}" for r in missing)
+        wanted = ", ".join(f"{need.what} on {need.full_name}" for need in missing)
         raise PermissionDenied(
             f"The run would act as {pipeline.run_as.username}, who lacks {wanted}.",
-            reasons=[requirement.as_reason() for requirement in missing],
+            reasons=[need.as_reason() for need in missing],
         )
 
 
