@@ -69,6 +69,11 @@ def empty_database() -> Path:
     return home / _DATABASE
 
 
+def _heed_interrupts() -> None:
+    """A shell starts its background jobs with SIGINT ignored, and so all below."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Stack:
     """`manage.py up` in a home and on a port of its own; a context manager.
 
@@ -144,6 +149,7 @@ class Stack:
                 env=self.env,
                 stdout=output,
                 stderr=output,
+                preexec_fn=_heed_interrupts,
             )
         wait_for(self._is_ready, f"no `ready` in {self.output}", START_SECONDS)
 
