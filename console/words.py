@@ -164,6 +164,8 @@ _DEEDS = {
     "rollout.aborted": "aborted the rollout of v{version} on",
     "rollout.completed": "completed the rollout of v{version} on",
     "rollout.rolled_back": "took v{version} out of",
+    "audit.sealed": "sealed {count} reads of bytes into the log of",
+    "audit.archived": "archived {count} entries of the log,",
 }
 
 _ICON_OF_NOUN = {

@@ -1,4 +1,4 @@
-"""Write events inside the transaction that makes them true; verify the chain."""
+"""Write events inside the transaction that makes them true."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Protocol
 
@@ -55,14 +54,6 @@ class Subject(Protocol):
 
     @property
     def full_name(self) -> str: ...
-
-
-@dataclass(frozen=True)
-class ChainProblem:
-    """A place where the log is not what was written."""
-
-    sequence: int
-    problem: str
 
 
 def emit(
@@ -160,19 +151,3 @@ def chain_hash(event: Event) -> str:
     }
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(event.previous_hash.encode() + canonical.encode()).hexdigest()
-
-
-def verify_chain() -> Iterator[ChainProblem]:
-    """Walk the whole chain and yield every edited, removed or reordered event."""
-    expected, previous = 1, GENESIS
-    for event in Event.objects.order_by("sequence").iterator(chunk_size=2000):
-        if event.sequence != expected:
-            yield ChainProblem(expected, f"missing; {event.sequence} follows")
-        elif event.previous_hash != previous:
-            yield ChainProblem(event.sequence, "does not follow the event before it")
-        if chain_hash(event) != event.hash:
-            yield ChainProblem(event.sequence, "was edited")
-        expected, previous = event.sequence + 1, event.hash
-    head = ChainHead.objects.filter(id=1).first() or ChainHead(hash=GENESIS)
-    if (head.sequence, head.hash) != (expected - 1, previous):
-        yield ChainProblem(expected, f"missing; the chain ends at {head.sequence}")

@@ -12,6 +12,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from events import checkpoints, seals
 from events.models import Event, OutboxEntry
 from events.relay import ring
 
@@ -56,3 +57,14 @@ def subscriber(function: Callable[[Event], None]) -> Callable[[str], None]:
 
     registered: Callable[[str], None] = shared_task(name=name)(task)
     return registered
+
+
+def seal() -> None:
+    """Seal the leaves that wait (a sweep)."""
+    seals.seal()
+
+
+def checkpoint() -> None:
+    """Sign where the chain stands, when there is enough new (a sweep)."""
+    if checkpoints.is_due():
+        checkpoints.make_checkpoint()

@@ -96,6 +96,8 @@ class EventType(models.TextChoices):
     ROLLOUT_ABORTED = "rollout.aborted"
     ROLLOUT_COMPLETED = "rollout.completed"
     ROLLOUT_ROLLED_BACK = "rollout.rolled_back"
+    AUDIT_SEALED = "audit.sealed"
+    AUDIT_ARCHIVED = "audit.archived"
 
 
 _DENIALS = {EventType.PRINCIPAL_LOCKED_OUT}

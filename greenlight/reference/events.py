@@ -12,7 +12,7 @@ from greenlight.reference.markdown import code, table
 
 E = EventType
 
-_APPS = ("access", "registry", "approvals", "webhooks", "runners", "serving")
+_APPS = ("events", "access", "registry", "approvals", "webhooks", "runners", "serving")
 _EMITTERS = {"emit", "tell"}
 _NO_DATA = {"principal", "event_id"}
 # where noun and verb do not say it
@@ -43,6 +43,8 @@ _SENTENCES = {
     E.MODEL_SERVER_FAILED: "A process that serves a version gave up.",
     E.ROLLOUT_STEPPED: "A rollout set the weights of its next step.",
     E.ROLLOUT_PROMOTED: "Somebody moved a rollout on by hand.",
+    E.AUDIT_SEALED: "The reads of bytes since the last seal, each a leaf, were folded into the chain.",
+    E.AUDIT_ARCHIVED: "A range of the audit log was written to a file, verified, and then left the database.",
     E.ROLLOUT_COMPLETED: "All traffic of an endpoint goes to the version of a rollout.",
 }
 
@@ -50,7 +52,8 @@ _INTRODUCTION = """\
 # Events
 
 Everything that happens is an event: one row in the audit log, which is chained by hashes, and one message for webhooks.
-Each has an id, a sequence number, the time, the actor, the subject with its full name, the id of the request, and `data`.
+Each has an id, a sequence number, the time, the actor, the subject with its full name, the outcome and `data`; and where
+it came from: the id of the request, the credential, the address and the program. [Fields](audit-log.md).
 Subscribe with patterns: `approval.*`, `alias.set`, `*`; see [receive a webhook](../howto/receive-a-webhook.md).
 """
 

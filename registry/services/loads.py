@@ -14,6 +14,7 @@ from access.models import User
 from access.ways import require_able
 from core.callers import current_user_agent
 from events.models import Event
+from events.seals import record_read
 from events.services import emit
 from events.types import EventType
 from registry.models import ClientKind, ModelVersion, VersionLoad
@@ -40,11 +41,13 @@ class Consumer:
 
 
 def record_load(version: ModelVersion, file: str, *, principal: User) -> None:
-    """Remember that a principal, who may, was given a file of a version.
+    """Remember that a principal, who may, is given a file of a version.
 
-    A load fetches many files and counts as one. After the first in an hour it
-    costs one statement: an UPDATE for the counted file, a SELECT for any other.
+    Every file is a leaf of the audit log. A load fetches many files and counts as
+    one; after the first in an hour that costs one statement more: an UPDATE for the
+    counted file, a SELECT for any other.
     """
+    record_read(version, principal=principal, path=file, digest=version.digest)
     now = timezone.now()
     rows = VersionLoad.objects.filter(
         version=version,

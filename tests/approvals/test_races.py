@@ -16,7 +16,7 @@ from approvals import services as approvals
 from approvals.models import ApprovalRequest
 from core.errors import DomainError
 from events.models import Event
-from events.services import verify_chain
+from events.verification import verify_chain
 from registry import services as registry
 from registry.models import ModelVersion
 from tests.factories import UserFactory

@@ -16,9 +16,10 @@ from access import services as access
 from access.models import AccessToken, User
 from core.errors import NotFound
 from events.models import ChainHead, Event, OutboxEntry
-from events.services import chain_hash, emit, verify_chain
+from events.services import chain_hash, emit
 from events.tasks import relay, subscriber
 from events.types import EventType
+from events.verification import verify_chain
 from registry.models import Schema
 from tests.events.attacker import without_triggers
 

@@ -23,7 +23,7 @@ from access.models import User
 from approvals import services as approvals
 from core.errors import PermissionDenied
 from events.models import Event
-from events.services import verify_chain
+from events.verification import verify_chain
 from registry import artifacts
 from registry import services as registry
 from registry.lineage import lineage_of
