@@ -6,10 +6,11 @@ written down in docs/explanation/permissions.md.
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from access.facts import Fact, facts_of
+from access.facts import Fact, facts_of, settled_facts_of
 from access.models import User
 from access.privileges import EXCLUDED_FROM_ALL, Privilege
 from access.rules import (
@@ -99,6 +100,18 @@ def require_known(principal: User, securable: Securable) -> None:
 def is_allowed(principal: User, privilege: Privilege, securable: Securable) -> bool:
     """Tell whether `require` would let the principal through."""
     facts = facts_of(principal, securable)
+    return _satisfied(principal, privilege, type(securable), facts)
+
+
+def is_settled(
+    principal: User, privilege: Privilege, securable: Securable, since: dt.datetime
+) -> bool:
+    """Tell whether a principal was let through already at `since`, as far as it shows.
+
+    What a person gave to themselves since, or came to by joining a group, is not
+    counted: four eyes outlive both.
+    """
+    facts = settled_facts_of(principal, securable, since)
     return _satisfied(principal, privilege, type(securable), facts)
 
 

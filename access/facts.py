@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 from functools import cache
 from typing import Any
@@ -14,6 +15,11 @@ from access.rules import ABSENT, level_models, may_be_absent
 from access.securables import Securable
 
 Fact = tuple[int, str]  # (how many levels above the object, privilege)
+
+_NOT_BY_ONESELF = (
+    " AND (g.granted_at <= %(since)s OR g.granted_by_id NOT IN (SELECT id FROM"
+    " access_user WHERE id = %(person)s OR owner_id = %(person)s))"
+)
 
 
 def facts_of(principal: User, securable: Securable) -> frozenset[Fact]:
@@ -29,14 +35,52 @@ def facts_of(principal: User, securable: Securable) -> frozenset[Fact]:
         return frozenset((level, privilege) for level, privilege in cursor)
 
 
+def settled_facts_of(
+    principal: User, securable: Securable, since: dt.datetime
+) -> frozenset[Fact]:
+    """Read what bears on the object, without what came about after `since` by itself.
+
+    Left out are memberships younger than that, and grants that somebody's person
+    made to themselves since.
+    """
+    kind = type(securable)
+    sql = (
+        f"WITH RECURSIVE {_settled_cte()}, {object_cte(kind, 't0.id = %(pk)s')}"
+        f" {facts_union(kind, _NOT_BY_ONESELF)}"
+    )
+    parameters = {
+        "pk": db_uuid(securable.pk),
+        "person": db_uuid(principal.person.pk),
+        "since": connection.ops.adapt_datetimefield_value(since),
+        **facts_parameters(principal),
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters)
+        return frozenset((level, privilege) for level, privilege in cursor)
+
+
 @cache
 def mine_cte() -> str:
     """Return the recursive CTE `mine`: the principal `%(user)s` and its groups."""
-    user = "CAST(%(user)s AS uuid)" if connection.vendor == "postgresql" else "%(user)s"
     return (
-        f"mine(id) AS (SELECT {user} UNION SELECT m.group_id FROM"
+        f"mine(id) AS (SELECT {_user()} UNION SELECT m.group_id FROM"
         " access_membership m JOIN mine ON mine.id = m.member_id)"
     )
+
+
+@cache
+def _settled_cte() -> str:
+    """Return the CTE `mine`, with the groups that one was in at `%(since)s`."""
+    return (
+        f"mine(id) AS (SELECT {_user()} UNION SELECT m.group_id FROM"
+        " access_membership m JOIN mine ON mine.id = m.member_id"
+        " WHERE m.added_at <= %(since)s)"
+    )
+
+
+def _user() -> str:
+    is_postgresql = connection.vendor == "postgresql"
+    return "CAST(%(user)s AS uuid)" if is_postgresql else "%(user)s"
 
 
 @cache
@@ -67,8 +111,11 @@ def db_uuid(value: uuid.UUID) -> Any:
 
 
 @cache
-def facts_union(kind: type[Securable]) -> str:
-    """Return the SELECT of (level, privilege) over `o` and `mine`."""
+def facts_union(kind: type[Securable], more: str = "") -> str:
+    """Return the SELECT of (level, privilege) over `o` and `mine`.
+
+    `more` is what else must be true of a grant `g`.
+    """
     selects = []
     for level, row in enumerate(level_models(kind)):
         grants = row._meta.get_field("grants").related_model._meta.db_table
@@ -80,7 +127,7 @@ def facts_union(kind: type[Securable]) -> str:
             f"SELECT {level}, p.codename FROM o JOIN {grants} g"
             f" ON g.content_object_id = o.id{level} JOIN mine ON mine.id = g.user_id"
             " JOIN auth_permission p ON p.id = g.permission_id"
-            " WHERE (g.expires_at IS NULL OR g.expires_at > %(now)s)"
+            f" WHERE (g.expires_at IS NULL OR g.expires_at > %(now)s){more}"
         )
         if may_be_absent(kind, level):
             selects.append(
@@ -95,6 +142,15 @@ def principals_of(principal: User) -> list[uuid.UUID]:
     with connection.cursor() as cursor:
         cursor.execute(sql, {"user": db_uuid(principal.pk)})
         return [from_db_uuid(found) for (found,) in cursor]
+
+
+def settled_principals_of(principal: User, since: dt.datetime) -> set[uuid.UUID]:
+    """Return the ids of the principal and the groups that it was in at `since`."""
+    sql = f"WITH RECURSIVE {_settled_cte()} SELECT id FROM mine"
+    given = connection.ops.adapt_datetimefield_value(since)
+    with connection.cursor() as cursor:
+        cursor.execute(sql, {"user": db_uuid(principal.pk), "since": given})
+        return {from_db_uuid(found) for (found,) in cursor}
 
 
 def from_db_uuid(value: Any) -> uuid.UUID:

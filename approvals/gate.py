@@ -5,12 +5,16 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import cache
 
-from access.authz import is_allowed
+from django.utils import timezone
+
+from access.authz import is_allowed, is_settled
+from access.facts import principals_of, settled_principals_of
 from access.models import User
 from access.privileges import Privilege
 from access.services import is_cooling, persons_of
+from approvals.evaluation import Baseline, Condition, Facts, Vote, conditions_of
 from approvals.models import (
     ApprovalRequest,
     Check,
@@ -19,24 +23,12 @@ from approvals.models import (
     RequestStatus,
     Verdict,
 )
-from approvals.policies import lets_review, policies_of, reviewer_names
+from approvals.policies import cooling_of, policies_of, rules_for
+from registry import services as registry
+from registry.metrics import metrics_of
+from registry.models import RegisteredModel
 
-APPROVALS, CHECK = "approvals", "check"
-
-
-@dataclass(frozen=True)
-class Condition:
-    """One thing that a policy asks of a request, and whether it is so by now."""
-
-    # approvals, check, metric, wait or freeze
-    kind: str
-    words: str
-    is_met: bool
-    have: int | None = None
-    need: int | None = None
-    # when it will be met by itself
-    until: dt.datetime | None = None
-    policy: str = ""
+__all__ = ["Condition", "conditions", "counts", "unmet", "why_not"]
 
 
 def conditions(approval: ApprovalRequest) -> list[Condition]:
@@ -48,12 +40,9 @@ def conditions(approval: ApprovalRequest) -> list[Condition]:
     if approval.status != RequestStatus.PENDING:
         return []
     policies = policies_of(approval)
-    decisions = _counting(approval)
-    latest = latest_checks(approval)
-    found = [_approvals(policy, decisions) for policy in policies]
-    for policy in policies:
-        found += [_check(policy, name, latest.get(name)) for name in policy.checks]
-    return found
+    facts = _facts(approval, policies)
+    found = [conditions_of(policy, facts) for policy in policies]
+    return [one for conditions in found for one in conditions]
 
 
 def unmet(approval: ApprovalRequest) -> list[str]:
@@ -67,20 +56,52 @@ def why_not(approval: ApprovalRequest, principal: User) -> str | None:
 
     Four eyes are counted in persons: a service principal is its owner.
     """
+    return _why_not(approval, principal, policies_of(approval))
+
+
+def _why_not(
+    approval: ApprovalRequest, principal: User, policies: Sequence[Policy]
+) -> str | None:
     person = principal.person
+    name, model = principal.username, approval.model
     if not (principal.is_active and person.is_active):
-        return f"{principal.username} is switched off."
-    if not is_allowed(principal, Privilege.APPROVE, approval.model):
-        return f"{principal.username} lacks APPROVE on {approval.model.full_name}."
-    if conflict := interest_in(approval, person):
-        return f"{principal.username} may not decide: {conflict}."
-    if not any(lets_review(policy, principal) for policy in policies_of(approval)):
-        return f"{principal.username} is not among the reviewers of the policy."
+        return f"{name} is switched off."
+    if not is_allowed(principal, Privilege.APPROVE, model):
+        return f"{name} lacks APPROVE on {model.full_name}."
+    if conflict := _interest(approval, person, policies):
+        return f"{name} may not decide: {conflict}."
+    since = timezone.now() - cooling_of(policies)
+    if not is_settled(principal, Privilege.APPROVE, model, since):
+        return (
+            f"{name} came to APPROVE on {model.full_name} only just now, by joining a "
+            "group or by an own grant, and four eyes are needed."
+        )
+    if not _reviews(policies, settled_principals_of(principal, since)):
+        return _why_no_reviewer(principal, policies)
     return None
+
+
+def _reviews(policies: Sequence[Policy], principals: set[uuid.UUID]) -> bool:
+    return any(rules_for(policy, principals) for policy in policies)
+
+
+def _why_no_reviewer(principal: User, policies: Sequence[Policy]) -> str:
+    if _reviews(policies, set(principals_of(principal))):
+        return (
+            f"{principal.username} joined the reviewers only just now, and four eyes "
+            "are needed."
+        )
+    return f"{principal.username} is not among the reviewers of the policy."
 
 
 def interest_in(approval: ApprovalRequest, person: User) -> str:
     """Say what a person has to gain from a request, or return an empty string."""
+    return _interest(approval, person, policies_of(approval))
+
+
+def _interest(
+    approval: ApprovalRequest, person: User, policies: Sequence[Policy]
+) -> str:
     name = person.username
     if person == approval.requester.person:
         return f"{name} asked for it, and four eyes are needed"
@@ -88,61 +109,73 @@ def interest_in(approval: ApprovalRequest, person: User) -> str:
         return f"{name} made {approval.version.full_name}, and four eyes are needed"
     if person.pk in persons_of(approval.model.owner):
         return f"{name} owns {approval.model.full_name}, and four eyes are needed"
-    if is_cooling(person, approval.model):
+    if is_cooling(person, approval.model, cooling_of(policies)):
         return f"{approval.model.full_name} changed hands, and {name} was a party to it"
     return ""
 
 
 def counts(approval: ApprovalRequest, decision: Decision) -> bool:
     """Tell whether an approval counts at this moment."""
-    if decision.cleared_at or decision.verdict != Verdict.APPROVE:
+    if decision.verdict != Verdict.APPROVE:
         return False
-    return decision.approver is None or why_not(approval, decision.approver) is None
+    return _still_counts(approval, decision, policies_of(approval))
 
 
-def _counting(approval: ApprovalRequest) -> list[Decision]:
-    rows = approval.decisions.filter(cleared_at=None).select_related("approver__owner")
-    return [decision for decision in rows if counts(approval, decision)]
+def is_rejected(approval: ApprovalRequest) -> bool:
+    """Tell whether as many persons reject a request as its strictest policy asks."""
+    policies = policies_of(approval)
+    rejects = approval.decisions.filter(cleared_at=None, verdict=Verdict.REJECT)
+    persons = {
+        decision.person_id
+        for decision in rejects.select_related("approver__owner")
+        if _still_counts(approval, decision, policies)
+    }
+    return len(persons) >= min((one.rejects_needed for one in policies), default=1)
 
 
-def _approvals(policy: Policy, decisions: Sequence[Decision]) -> Condition:
-    have, need = len(_persons(policy, decisions)), policy.approvals_needed
-    listed = reviewer_names(policy)
-    whom = f"one of {', '.join(listed)}" if listed else "somebody with APPROVE"
-    missing = need - have
-    if missing <= 0:
-        words = f"{have} of {need} approvals by {whom}"
-    elif missing == 1:
-        words = f"1 more approval by {whom}"
-    else:
-        words = f"{missing} more approvals by {whom}"
-    return Condition(
-        APPROVALS, words, missing <= 0, have, need, policy=policy.full_name
+def _still_counts(
+    approval: ApprovalRequest, decision: Decision, policies: Sequence[Policy]
+) -> bool:
+    if decision.cleared_at:
+        return False
+    approver = decision.approver
+    return approver is None or _why_not(approval, approver, policies) is None
+
+
+def _facts(approval: ApprovalRequest, policies: Sequence[Policy]) -> Facts:
+    now = timezone.now()
+    since = now - cooling_of(policies)
+    rows = approval.decisions.filter(cleared_at=None, verdict=Verdict.APPROVE)
+    votes = [
+        _vote(decision, since)
+        for decision in rows.select_related("approver__owner")
+        if _still_counts(approval, decision, policies)
+    ]
+    return Facts(
+        now,
+        approval.opened_at,
+        votes,
+        list(approval.checks.order_by("reported_at")),
+        cache(lambda: metrics_of(approval.version)),
+        cache(lambda alias: baseline_of(approval.model, alias)),
     )
 
 
-def _persons(policy: Policy, decisions: Sequence[Decision]) -> set[uuid.UUID | None]:
-    """Return who approved, in persons; all callbacks together count as one."""
-    return {
-        decision.approver.person.id if decision.approver else None
-        for decision in decisions
-        if (
-            lets_review(policy, decision.approver)
-            if decision.approver
-            else policy.callback_may_approve
-        )
-    }
+def _vote(decision: Decision, since: dt.datetime) -> Vote:
+    approver = decision.approver
+    if approver is None:
+        return Vote(None)
+    principals = settled_principals_of(approver, since)
+    return Vote(decision.person_id, frozenset(principals))
 
 
-def _check(policy: Policy, name: str, report: Check | None) -> Condition:
-    is_met = report is not None and report.passed
-    words = f"check {name} passed"
-    if report is None:
-        words = f"check {name} has not reported"
-    elif not report.passed:
-        comment = f": {report.comment}" if report.comment else ""
-        words = f"check {name} failed{comment}"
-    return Condition(CHECK, words, is_met, policy=policy.full_name)
+def baseline_of(model: RegisteredModel, alias: str) -> Baseline | None:
+    """Return the metrics of what an alias points at now; None for nothing."""
+    found = registry.get_alias(model, alias)
+    if found is None or found.version is None:
+        return None
+    name = f"{found.name} (version {found.version.number})"
+    return Baseline(name, metrics_of(found.version))
 
 
 def latest_checks(approval: ApprovalRequest) -> dict[str, Check]:

@@ -1,25 +1,20 @@
-"""Which policies protect an alias; create them."""
+"""Which policies protect an alias, and what each says."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import datetime as dt
+import uuid
+from collections.abc import Sequence, Set
 from fnmatch import fnmatchcase
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.conf import settings
 from django.db.models import Q, QuerySet
 
-from access.authz import require
-from access.facts import principals_of
-from access.models import User
-from access.privileges import Privilege
 from access.securables import Securable
-from access.services import persons_of, require_admin
 from approvals.models import ApprovalRequest, Policy
 from approvals.shapes import PolicyJson
-from core.errors import Conflict, InvalidParameter
-from events.services import emit
-from events.types import EventType
+from core.errors import InvalidParameter
 from registry.models import Catalog, RegisteredModel, Schema
 
 _SCOPES: dict[type[Securable], str] = {
@@ -28,7 +23,6 @@ _SCOPES: dict[type[Securable], str] = {
     RegisteredModel: "model",
 }
 _NEAREST = ("model", "schema", "catalog")
-_MAX_CHECKS = 50
 
 
 def find_policy(model: RegisteredModel, alias: str) -> Policy | None:
@@ -42,11 +36,14 @@ def policies_in_force(model: RegisteredModel, alias: str) -> list[Policy]:
     All of them must be satisfied, so that a nearer one can only tighten. Of one
     scope and pattern only the newest number is in force.
     """
-    above = Q(model=model) | Q(schema=model.schema_id) | Q(catalog=model.schema.catalog)
     newest: dict[tuple[Any, ...], Policy] = {}
-    for policy in _with_reviewers().filter(above).order_by("number"):
+    for policy in _rows().filter(_above(model)).order_by("number"):
         newest[(_level(policy), policy.alias_pattern.lower())] = policy
-    matching = [policy for policy in newest.values() if matches(policy, alias)]
+    matching = [
+        policy
+        for policy in newest.values()
+        if matches(policy, alias) and not policy.is_retired
+    ]
     return sorted(
         matching, key=lambda policy: (_level(policy), -policy.created_at.timestamp())
     )
@@ -55,19 +52,46 @@ def policies_in_force(model: RegisteredModel, alias: str) -> list[Policy]:
 def policies_of(approval: ApprovalRequest) -> list[Policy]:
     """Return the policies that an open request must satisfy, the nearest first.
 
-    Those that it was opened under and those in force now: tightening counts at
-    once, loosening does not help a request that is open already.
+    Those that it was opened under, those in force now and those in between:
+    tightening counts at once, loosening does not help a request that is open.
     """
     now = policies_in_force(approval.model, approval.alias)
-    known = {str(policy.id) for policy in now}
-    opened_under = [
-        entry["id"]
-        for entry in approval.policy_snapshot["policies"]
-        if entry["id"] not in known
+    known = {policy.pk for policy in now}
+    opened_under = [entry["id"] for entry in approval.policy_snapshot["policies"]]
+    asked = Q(pk__in=opened_under) | (
+        # what was in force for a while meanwhile
+        _above(approval.model) & Q(created_at__gte=approval.opened_at)
+    )
+    earlier = _rows().filter(asked).exclude(pk__in=known).order_by("created_at")
+    return now + [
+        policy
+        for policy in earlier
+        if matches(policy, approval.alias) and not policy.is_retired
     ]
-    if not opened_under:
-        return now
-    return now + list(_with_reviewers().filter(pk__in=opened_under))
+
+
+def policies_around(scope: Securable, alias_pattern: str) -> list[Policy]:
+    """Return the policies in force of the scopes above for the same aliases.
+
+    Of two patterns it is only known that they meet when one matches the other.
+    """
+    rows = Policy.objects.none()
+    if isinstance(scope, RegisteredModel):
+        rows = _rows().filter(
+            Q(schema=scope.schema_id) | Q(catalog=scope.schema.catalog_id)
+        )
+    elif isinstance(scope, Schema):
+        rows = _rows().filter(catalog=scope.catalog_id)
+    newest: dict[tuple[Any, ...], Policy] = {}
+    for policy in rows.order_by("number"):
+        newest[(_level(policy), policy.alias_pattern.lower())] = policy
+    theirs = alias_pattern.lower()
+    return [
+        policy
+        for (_, pattern), policy in newest.items()
+        if not policy.is_retired
+        and (fnmatchcase(theirs, pattern) or fnmatchcase(pattern, theirs))
+    ]
 
 
 def matches(policy: Policy, alias: str) -> bool:
@@ -89,132 +113,75 @@ def policy_json(policy: Policy) -> PolicyJson:
         "alias_pattern": policy.alias_pattern,
         "number": policy.number,
         "approvals_needed": policy.approvals_needed,
-        "reviewers": reviewer_names(policy),
-        "checks": policy.checks,
-        "callback_may_approve": policy.callback_may_approve,
+        "reviewers": policy.reviewer_names,
+        "rules": [
+            {"needed": rule["needed"], "principals": _names(rule["principals"])}
+            for rule in policy.rules
+        ],
+        "distinct_reviewers": policy.distinct_reviewers,
+        "rejects_needed": policy.rejects_needed,
+        "checks": [
+            {
+                "name": check["name"],
+                "max_age_seconds": check["max_age_seconds"],
+                "reporter": check["reporter"] and check["reporter"]["name"],
+            }
+            for check in policy.checks
+        ],
+        "metrics": policy.metrics,
+        "wait_seconds": policy.wait_seconds,
         "expires_after_seconds": policy.expires_after_seconds,
+        "freezes": policy.freezes,
+        "cooling_seconds": policy.cooling_seconds,
+        "callback_may_approve": policy.callback_may_approve,
+        "bypass": {
+            "principals": _names(policy.bypass["principals"]),
+            "min_reason_length": policy.bypass["min_reason_length"],
+            "ticket_pattern": policy.bypass["ticket_pattern"],
+        },
         "rollout_plan": policy.rollout_plan,
+        "is_retired": policy.is_retired,
+        "note": policy.note,
+        "created_by": policy.created_by.username,
         "created_at": policy.created_at.isoformat(),
     }
 
 
-def reviewer_names(policy: Policy) -> list[str]:
-    """Return the names of the listed reviewers; empty means holders of APPROVE."""
-    return sorted(reviewer.username for reviewer in policy.reviewers.all())
+def _names(principals: Sequence[dict[str, str]]) -> list[str]:
+    return [one["name"] for one in principals]
 
 
-def lets_review(policy: Policy, principal: User) -> bool:
-    """Tell whether a policy counts the decisions of a principal; groups are live."""
-    reviewers = {reviewer.pk for reviewer in policy.reviewers.all()}
-    return not reviewers or not reviewers.isdisjoint(principals_of(principal))
+def cooling_of(policies: Sequence[Policy]) -> dt.timedelta:
+    """Return the longest cooling period: of the installation, or of a policy."""
+    seconds = max([0, *(policy.cooling_seconds for policy in policies)])
+    longest: dt.timedelta = max(settings.COOLING_PERIOD, dt.timedelta(seconds=seconds))
+    return longest
 
 
-@transaction.atomic
-def create_policy(
-    scope: Securable,
-    alias_pattern: str,
-    *,
-    approvals_needed: int = 1,
-    checks: Sequence[str] = (),
-    reviewers: Sequence[User] = (),
-    callback_may_approve: bool = False,
-    expires_after_seconds: int = 7 * 24 * 3600,
-    rollout_plan: dict[str, Any] | None = None,
-    principal: User,
-) -> Policy:
-    """Protect the aliases of a catalog, schema or model that match a pattern.
-
-    The next number of the same scope and pattern replaces the one before it.
-    Needs MANAGE of the scope, which its owner has; letting callbacks approve
-    needs an admin. Raises InvalidParameter for a policy nobody could satisfy.
-    """
-    require(principal, Privilege.MANAGE, scope)
-    if callback_may_approve:
-        require_admin(principal)
-    _check(alias_pattern, approvals_needed, checks, expires_after_seconds)
-    _check_satisfiable(scope, approvals_needed, reviewers)
-    fields = {
-        _scope_field(scope): scope,
-        "alias_pattern": alias_pattern,
-        "approvals_needed": approvals_needed,
-        "checks": list(dict.fromkeys(checks)),
-        "callback_may_approve": callback_may_approve,
-        "expires_after_seconds": expires_after_seconds,
-        "rollout_plan": rollout_plan or {},
-        "created_by": principal,
+def rules_for(policy: Policy, principals: Set[uuid.UUID]) -> set[int]:
+    """Return which rules (by index) count a principal that is in these groups."""
+    ids = {str(one) for one in principals}
+    return {
+        at
+        for at, rule in enumerate(policy.rules)
+        if not rule["principals"] or any(p["id"] in ids for p in rule["principals"])
     }
-    policy = _insert(scope, fields, reviewers)
-    emit(
-        EventType.POLICY_CREATED,
-        policy,
-        principal=principal,
-        policy=policy_json(policy),
+
+
+def _above(model: RegisteredModel) -> Q:
+    return (
+        Q(model=model) | Q(schema=model.schema_id) | Q(catalog=model.schema.catalog_id)
     )
-    return policy
 
 
-def _insert(
-    scope: Securable, fields: dict[str, Any], reviewers: Sequence[User]
-) -> Policy:
-    same = Policy.objects.filter(
-        **{_scope_field(scope): scope}, alias_pattern__iexact=fields["alias_pattern"]
+def _rows() -> QuerySet[Policy]:
+    return Policy.objects.select_related(
+        "catalog", "schema__catalog", "model", "created_by"
     )
-    last = same.order_by("-number").first()
-    number = last.number + 1 if last else 1
-    try:
-        with transaction.atomic():
-            policy = Policy.objects.create(number=number, **fields)
-    except IntegrityError as error:
-        raise Conflict(
-            "Somebody changed this policy at the same moment; look again."
-        ) from error
-    policy.reviewers.set(reviewers)
-    return policy
 
 
-def _check(
-    alias_pattern: str, approvals_needed: int, checks: Sequence[str], seconds: int
-) -> None:
-    if not alias_pattern.strip() or len(alias_pattern) > 255:
-        raise InvalidParameter(
-            "alias_pattern must name an alias, such as Champion or prod-*."
-        )
-    if approvals_needed < 1:
-        raise InvalidParameter("approvals_needed must be at least 1.")
-    if seconds < 60:
-        raise InvalidParameter("expires_after_seconds must be at least 60.")
-    if len(checks) > _MAX_CHECKS or not all(
-        name.strip() and len(name) <= 200 for name in checks
-    ):
-        raise InvalidParameter(
-            f"checks must be up to {_MAX_CHECKS} names of up to 200 characters."
-        )
-
-
-def _check_satisfiable(
-    scope: Securable, approvals_needed: int, reviewers: Sequence[User]
-) -> None:
-    """Refuse a quorum that the listed persons could never reach."""
-    if not reviewers:
-        return
-    persons = set().union(*(persons_of(reviewer) for reviewer in reviewers))
-    if isinstance(scope, RegisteredModel):
-        persons -= persons_of(scope.owner)
-    able = User.objects.filter(pk__in=persons, is_active=True).count()
-    if able < approvals_needed:
-        raise InvalidParameter(
-            f"Nobody could satisfy this policy: it needs {approvals_needed} "
-            f"approvals, and its reviewers are {able} other active person(s) than "
-            "the owner. Name more reviewers or ask for fewer approvals."
-        )
-
-
-def _with_reviewers() -> QuerySet[Policy]:
-    rows = Policy.objects.select_related("catalog", "schema__catalog", "model")
-    return rows.prefetch_related("reviewers")
-
-
-def _scope_field(scope: Securable) -> str:
+def scope_field(scope: Securable) -> str:
+    """Return which column of a policy holds a scope. Raises InvalidParameter."""
     for kind, field in _SCOPES.items():
         if isinstance(scope, kind):
             return field

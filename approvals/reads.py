@@ -60,5 +60,4 @@ def visible_policies(principal: User) -> QuerySet[Policy]:
         | Q(schema__in=Schema.objects.visible(principal).order_by().values("pk"))
         | Q(model__in=_models(principal))
     )
-    related = rows.select_related("catalog", "schema__catalog", "model")
-    return related.prefetch_related("reviewers")
+    return rows.select_related("catalog", "schema__catalog", "model", "created_by")

@@ -6,8 +6,31 @@ import datetime as dt
 from typing import Any, NotRequired, TypedDict
 
 
+class ReviewerRuleJson(TypedDict):
+    """How many of whom must approve; nobody by name is whoever holds APPROVE."""
+
+    needed: int
+    principals: list[str]
+
+
+class CheckRuleJson(TypedDict):
+    """A check that must be green; null is of any age, and by anybody that may."""
+
+    name: str
+    max_age_seconds: int | None
+    reporter: str | None
+
+
+class BypassJson(TypedDict):
+    """Who may go past a policy besides admins, and how they must say why."""
+
+    principals: list[str]
+    min_reason_length: int
+    ticket_pattern: str
+
+
 class PolicyJson(TypedDict):
-    """Who must agree before an alias that fits the pattern moves."""
+    """What it takes to move an alias that fits the pattern."""
 
     id: str
     securable_type: str
@@ -16,10 +39,21 @@ class PolicyJson(TypedDict):
     number: int
     approvals_needed: int
     reviewers: list[str]
-    checks: list[str]
-    callback_may_approve: bool
+    rules: list[ReviewerRuleJson]
+    distinct_reviewers: bool
+    rejects_needed: int
+    checks: list[CheckRuleJson]
+    metrics: list[str]
+    wait_seconds: int
     expires_after_seconds: int
+    freezes: list[dict[str, Any]]
+    cooling_seconds: int
+    callback_may_approve: bool
+    bypass: BypassJson
     rollout_plan: dict[str, Any]
+    is_retired: bool
+    note: str
+    created_by: str
     created_at: str
 
 

@@ -129,6 +129,7 @@ _DEEDS = {
     "alias.break_glass": "broke the glass: {alias} to version {version} of",
     "alias.deleted": "deleted alias {alias} of",
     "policy.created": "created the policy",
+    "policy.retired": "retired the policy",
     "approval.requested": "asked for approval of",
     "approval.decided": "decided on",
     "approval.checked": "reported a check of",

@@ -61,6 +61,7 @@ class EventType(models.TextChoices):
     ALIAS_BREAK_GLASS = "alias.break_glass"
     ALIAS_DELETED = "alias.deleted"
     POLICY_CREATED = "policy.created"
+    POLICY_RETIRED = "policy.retired"
     APPROVAL_REQUESTED = "approval.requested"
     APPROVAL_DECIDED = "approval.decided"
     APPROVAL_CHECKED = "approval.checked"

@@ -26,6 +26,8 @@ SUBSCRIPTIONS: dict[str, list[str]] = {
 REGISTRY_HOOKS: dict[str, list[str]] = {
     # who adds to the lineage of versions; see registry.lineage
     "lineage": ["runners.lineage.add", "approvals.lineage.add", "serving.lineage.add"],
+    # asked by approvals, which stand below the rollouts
+    "check_rollout_plan": ["serving.plans.check_plan"],
     # what must not be deleted, and what follows another name; see registry.hooks
     "uses_of_model": ["serving.uses.of_model"],
     "uses_of_version": ["serving.uses.of_version"],

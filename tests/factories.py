@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import factory
+from django.utils import timezone
 
 from access.models import Group, Membership, PrincipalKind, User
 from registry.models import Catalog, RegisteredModel, Schema
@@ -31,6 +34,8 @@ class MembershipFactory(factory.django.DjangoModelFactory):
     group = factory.SubFactory(GroupFactory)
     member = factory.SubFactory(UserFactory)
     added_by = factory.SelfAttribute("member")
+    # settled: who joined just now does not count for four eyes
+    added_at = factory.LazyFunction(lambda: timezone.now() - dt.timedelta(days=2))
 
 
 class CatalogFactory(factory.django.DjangoModelFactory):

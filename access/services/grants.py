@@ -189,13 +189,15 @@ def transfer_ownership(securable: Securable, to: User, *, principal: User) -> No
     )
 
 
-def is_cooling(who: User, securable: Securable) -> bool:
+def is_cooling(
+    who: User, securable: Securable, period: dt.timedelta | None = None
+) -> bool:
     """Tell whether somebody's person came into, or lost, ownership just now.
 
-    For `COOLING_PERIOD` after a transfer, whoever is or was behind it can neither
+    For a period (`COOLING_PERIOD`, unless said) after a transfer, whoever is or was behind it can neither
     ask for a protected alias nor decide about one: four eyes outlive a transfer.
     """
-    since = timezone.now() - settings.COOLING_PERIOD
+    since = timezone.now() - (period or settings.COOLING_PERIOD)
     recent = OwnershipTransfer.objects.filter(
         Q(securable_id=securable.pk), transferred_at__gt=since
     ).select_related("previous__owner", "owner__owner")

@@ -12,7 +12,6 @@ from django.db.models import Q
 from django.db.models.functions import Lower
 from django.utils import timezone
 
-from access.models import User
 from registry.models import Catalog, RegisteredModel, Schema
 
 _WEEK_SECONDS = 7 * 24 * 3600
@@ -38,15 +37,31 @@ class Policy(models.Model):
     # a glob, matched without case: `Champion`, `prod-*`
     alias_pattern = models.CharField(max_length=255)
     number = models.PositiveIntegerField()
-    approvals_needed = models.PositiveSmallIntegerField(default=1)
-    # principals of any kind; none: whoever holds APPROVE
-    reviewers = models.ManyToManyField(User, related_name="+")
-    # names of the checks that must be reported green
+    # [{"needed": 2, "principals": [{"id", "name"}, …]}]; without principals whoever
+    # holds APPROVE. Values, not rows: what a policy said stays what it said.
+    rules = models.JSONField(default=list)
+    # one person counts for at most one of the rules
+    distinct_reviewers = models.BooleanField(default=True)
+    rejects_needed = models.PositiveSmallIntegerField(default=1)
+    # [{"name", "max_age_seconds", "reporter": {"id", "name"} or null}]
     checks = models.JSONField(default=list)
+    # texts such as `accuracy >= 0.92`; see approvals.rules.metrics
+    metrics = models.JSONField(default=list)
+    wait_seconds = models.PositiveIntegerField(default=0)
+    expires_after_seconds = models.PositiveIntegerField(default=_WEEK_SECONDS)
+    # see approvals.rules.freeze
+    freezes = models.JSONField(default=list)
+    # beyond what the installation asks for
+    cooling_seconds = models.PositiveIntegerField(default=0)
     # possession of a one-time URL is not a person: off unless an admin says so
     callback_may_approve = models.BooleanField(default=False)
-    expires_after_seconds = models.PositiveIntegerField(default=_WEEK_SECONDS)
+    # who may go past it, and how they must say why:
+    # {"principals": [{"id", "name"}], "min_reason_length", "ticket_pattern"}
+    bypass = models.JSONField(default=dict)
     rollout_plan = models.JSONField(default=dict)
+    # the number that ends it: nothing is asked for any more
+    is_retired = models.BooleanField(default=False)
+    note = models.TextField(blank=True, default="")
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, related_name="+"
     )
@@ -62,8 +77,8 @@ class Policy(models.Model):
                 name="policies_have_exactly_one_scope",
             ),
             models.CheckConstraint(
-                condition=Q(approvals_needed__gte=1),
-                name="policies_need_at_least_one_approval",
+                condition=Q(rejects_needed__gte=1),
+                name="policies_need_at_least_one_reject",
             ),
             *(
                 models.UniqueConstraint(
@@ -89,6 +104,22 @@ class Policy(models.Model):
     @property
     def full_name(self) -> str:
         return f"{self.scope.full_name}@{self.alias_pattern}"
+
+    @property
+    def approvals_needed(self) -> int:
+        """How many approvals all rules ask for, together."""
+        return sum(rule["needed"] for rule in self.rules)
+
+    @property
+    def reviewer_names(self) -> list[str]:
+        """The names of everybody whom a rule lists; empty when none does."""
+        return sorted(
+            {who["name"] for rule in self.rules for who in rule["principals"]}
+        )
+
+    @property
+    def check_names(self) -> list[str]:
+        return [check["name"] for check in self.checks]
 
     @property
     def expires_after(self) -> dt.timedelta:

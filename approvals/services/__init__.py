@@ -6,7 +6,7 @@ Call them as `approvals.verb_noun(…)`.
 from __future__ import annotations
 
 from approvals.gate import unmet
-from approvals.policies import create_policy, find_policy
+from approvals.policies import find_policy
 from approvals.services.aliases import (
     adopt_alias,
     break_glass,
@@ -15,6 +15,7 @@ from approvals.services.aliases import (
     set_alias,
 )
 from approvals.services.decisions import decide, report_check
+from approvals.services.policies import create_policy, put_policy, retire_policy
 from approvals.services.requests import cancel, request_alias
 
 __all__ = [
@@ -25,9 +26,11 @@ __all__ = [
     "decide",
     "delete_alias",
     "find_policy",
+    "put_policy",
     "report_check",
     "request_alias",
     "restore_alias",
+    "retire_policy",
     "set_alias",
     "unmet",
 ]

@@ -13,7 +13,7 @@ from django.db import transaction
 from access.authz import require
 from access.models import User
 from access.privileges import Privilege
-from approvals.gate import interest_in, unmet, why_not
+from approvals.gate import interest_in, is_rejected, unmet, why_not
 from approvals.lifecycle import (
     close,
     lock,
@@ -107,12 +107,12 @@ def record_decision(
     )
     words = {"verdict": verdict, "comment": comment, "via": via}
     tell(EventType.APPROVAL_DECIDED, approval, principal=principal, **words)
-    if verdict == Verdict.REJECT:
+    if verdict == Verdict.APPROVE:
+        _apply_if_ready(approval, principal)
+    elif is_rejected(approval):
         name = principal.username if principal else "a callback"
         reason = f"Rejected by {name}" + (f": {comment}" if comment else ".")
         close(approval, S.REJECTED, reason, principal=principal)
-        return decision
-    _apply_if_ready(approval, principal)
     return decision
 
 

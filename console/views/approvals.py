@@ -147,6 +147,6 @@ def _may_cancel(approval: ApprovalRequest, person: User) -> bool:
 def _checks(approval: ApprovalRequest) -> list[CheckLine]:
     latest = gate.latest_checks(approval)
     policies = approval.policy_snapshot.get("policies", [])
-    required = [name for policy in policies for name in policy["checks"]]
+    required = [check["name"] for policy in policies for check in policy["checks"]]
     names = dict.fromkeys([*required, *latest])
     return [CheckLine(name, latest.get(name)) for name in names]
