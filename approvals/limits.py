@@ -15,8 +15,8 @@ from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
 from access.authentication import caller
-from access.lockout import address_of
 from approvals.models import Knock
+from core.callers import address_of
 from core.errors import TooManyAttempts
 
 _COUNT = """
