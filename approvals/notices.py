@@ -18,7 +18,8 @@ from django.utils import timezone
 
 from access.models import PrincipalKind, User
 from access.who_could import who_could
-from approvals.gate import APPROVALS, conditions, why_not
+from approvals.evaluation import APPROVALS
+from approvals.gate import conditions, why_not
 from approvals.models import (
     ApprovalRequest,
     Notice,

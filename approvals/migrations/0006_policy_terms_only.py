@@ -6,7 +6,7 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-    dependencies = [("approvals", "0004_policy_terms_filled")]
+    dependencies = [("approvals", "0005_policy_terms_filled")]
 
     operations = [
         migrations.RemoveConstraint(

@@ -76,6 +76,6 @@ def empty(apps: Apps, _editor: BaseDatabaseSchemaEditor) -> None:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("approvals", "0003_policy_terms")]
+    dependencies = [("approvals", "0004_policy_terms")]
 
     operations = [migrations.RunPython(fill, empty)]

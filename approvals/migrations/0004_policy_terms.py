@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('approvals', '0002_knocks'),
+        ('approvals', '0003_notices'),
         ('registry', '0002_mlflow_tables'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
