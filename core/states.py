@@ -14,6 +14,12 @@ def can_transition(row: models.Model, to: str) -> bool:
     return to in row.TRANSITIONS[row.status]  # type: ignore[attr-defined]  # every machine has both
 
 
+def begin(row: models.Model, state: str, **facts: Any) -> None:
+    """Let a row that is not saved yet begin in a state, with facts of other fields."""
+    for field, value in {"status": state, **facts}.items():
+        setattr(row, field, value)
+
+
 def transition(row: models.Model, to: str, **changes: Any) -> None:
     """Move `row` to the state `to`, together with `changes` of other fields.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from fnmatch import fnmatchcase
@@ -70,14 +70,24 @@ def emit(
     order of events is the order of commits. `principal` None means the system.
     Give `event_id` where a row that was written before has to know the event.
     """
-    if not connection.in_atomic_block:
-        raise transaction.TransactionManagementError("emit() needs a transaction.")
-    head = ChainHead() if _rehearsing.get() else _lock_head()
-    event = Event(
+    happened = draft(
+        event_type, subject, principal=principal, event_id=event_id, **data
+    )
+    return emit_drafts([happened])[0]
+
+
+def draft(
+    event_type: EventType,
+    subject: Subject,
+    *,
+    principal: Actor | None,
+    event_id: uuid.UUID | None = None,
+    **data: Any,
+) -> Event:
+    """Return an event that is not chained yet, for `emit_drafts`."""
+    return Event(
         id=event_id or uuid.uuid4(),
-        sequence=head.sequence + 1,
         type=event_type.value,
-        created_at=timezone.now(),
         actor_id=principal.id if principal else None,
         actor_name=principal.username if principal else "system",
         subject_type=subject._meta.model_name,  # type: ignore[attr-defined]  # every subject is a model
@@ -86,23 +96,41 @@ def emit(
         data=json.loads(json.dumps(data, default=str)),
         outcome=outcome_of(event_type),
         **current_origin(),
-        previous_hash=head.hash,
     )
-    event.hash = chain_hash(event)
+
+
+def emit_drafts(events: Sequence[Event]) -> Sequence[Event]:
+    """Record several events of one transaction, in their order, for the price of one.
+
+    The same as `emit` for each of them: call it last in the transaction.
+    """
+    if not connection.in_atomic_block:
+        raise transaction.TransactionManagementError("emit() needs a transaction.")
+    head = ChainHead() if _rehearsing.get() else _lock_head()
+    for event in events:
+        event.created_at = timezone.now()
+        event.sequence, event.previous_hash = head.sequence + 1, head.hash
+        event.hash = chain_hash(event)
+        head.sequence, head.hash = event.sequence, event.hash
     if _rehearsing.get():
-        return event
-    event.save(force_insert=True)
-    ChainHead.objects.update(sequence=event.sequence, hash=event.hash)
+        return events
+    Event.objects.bulk_create(events)
+    ChainHead.objects.update(sequence=head.sequence, hash=head.hash)
     OutboxEntry.objects.bulk_create(
-        OutboxEntry(event=event, task=task) for task in subscribers(event.type)
+        OutboxEntry(event=event, task=task)
+        for event in events
+        for task in subscribers(event.type)
     )
     _ring()
-    return event
+    return events
 
 
 def _lock_head() -> ChainHead:
+    rows = ChainHead.objects.select_for_update()
+    if head := rows.filter(id=1).first():
+        return head
     ChainHead.objects.get_or_create(id=1, defaults={"hash": GENESIS})
-    return ChainHead.objects.select_for_update().get(id=1)
+    return rows.get(id=1)
 
 
 def subscribers(event_type: str) -> list[str]:

@@ -144,40 +144,6 @@ class RegistryStore(SqlAlchemyStore):
     def _get_or_create_engine(cls, db_uri: str) -> sqlalchemy.engine.Engine:
         return engine()
 
-    def create_pending_version(
-        self,
-        name: str,
-        source: str,
-        *,
-        user_id: str,
-        after: int = 0,
-        **fields: Any,
-    ) -> int:
-        """Insert a version that is not READY yet, and return its number.
-
-        The number is higher than `after`. The source was resolved by the caller:
-        MLflow would resolve it through a process-global client.
-        """
-        version = int(self.create_model_version(name, "greenlight:", **fields).version)
-        number = max(version, after + 1)
-        self.change_version(
-            name,
-            version,
-            version=number,
-            source=source[:500],
-            storage_location=f"{VERSION_FILES}/{name}/{number}",
-            status="PENDING_REGISTRATION",
-            user_id=user_id,
-        )
-        return number
-
-    def change_version(self, name: str, version: int, /, **columns: Any) -> None:
-        """Set columns of one row of MLflow's `model_versions`."""
-        with self.ManagedSessionMaker(read_only=False) as session:
-            row = self._get_sql_model_version(session, name, version)
-            for column, value in columns.items():
-                setattr(row, column, value)
-
     def rename_model(self, name: str, new_name: str) -> None:
         """Rename a model; the database renames its versions, tags and aliases."""
         now = get_current_time_millis()

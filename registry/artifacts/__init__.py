@@ -44,6 +44,7 @@ __all__ = [
     "take",
     "tracking",
     "tree_at",
+    "unwatched",
     "verify",
 ]
 
@@ -94,7 +95,11 @@ def prepare(version: ModelVersion) -> list[str]:
     return cache.fetch(version, tree)
 
 
-def take(version: ModelVersion, *, beat: Beat) -> Taken:
+def unwatched(_done: int, _total: int) -> None:
+    """Nobody looks on while bytes are copied."""
+
+
+def take(version: ModelVersion, *, beat: Beat = unwatched) -> Taken:
     """Copy the files of a version's source into the store, hashing on the way.
 
     Every attempt has a directory of its own, and counts only when the version's

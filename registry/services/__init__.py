@@ -53,12 +53,14 @@ from registry.services.namespaces import (
     update_catalog,
     update_schema,
 )
+from registry.services.registration import (
+    create_version,
+    create_version_from_directory,
+)
 from registry.services.removal import delete_model, delete_version, require_deleting
 from registry.services.renames import find_renamed, rename_model
 from registry.services.replays import expect_new_version
 from registry.services.versions import (
-    create_version,
-    create_version_from_directory,
     fail_version,
     finish_prompt_version,
     get_version,

@@ -14,6 +14,7 @@ from access.ways import require_able
 from core.errors import Conflict, InvalidParameter, NotFound
 from events.services import emit
 from events.types import EventType
+from registry.mlflow_rows import point_alias
 from registry.models import (
     Alias,
     AliasMove,
@@ -154,7 +155,7 @@ def _move(
     previous = alias.version if alias else None
     if alias is None:
         alias = Alias(model=model, name=name, generation=0)
-    store().set_registered_model_alias(model.full_name, alias.name, str(version.number))
+    point_alias(model.full_name, alias.name, version.number)
     move = _save(alias, version, principal)
     emit(
         EventType.ALIAS_SET,

@@ -39,12 +39,16 @@ def get_model(full_name: str) -> RegisteredModel:
 def lock_model(model: RegisteredModel) -> RegisteredModel:
     """Hold a model's row to the end of the transaction; return it as it is now.
 
+    Its containers are those that were read with the model, if they are still its own.
     Raises NotFound when it was deleted meanwhile.
     """
     rows = RegisteredModel.objects.select_for_update().filter(pk=model.pk)
     locked: RegisteredModel | None = rows.first()
     if locked is None:
         raise NotFound(f"No model {model.full_name} that you may see.")
+    is_known = RegisteredModel._meta.get_field("schema").is_cached(model)
+    if is_known and locked.schema_id == model.schema_id:
+        locked.schema = model.schema
     return locked
 
 

@@ -353,3 +353,15 @@ def test_others_do_not_change_the_rules(
         registry.update_catalog(catalog, code_policy="allow", principal=stranger)
     catalog.refresh_from_db()
     assert catalog.code_policy == "review"
+
+
+@pytest.mark.parametrize("text", ["[" * 10_000, "- " * 10_000 + "a", "{a: " * 10_000])
+def test_nested_mlmodel_is_refused_before_it_is_built(
+    text: str, model: RegisteredModel, owner: User, tmp_path: Path
+) -> None:
+    source = tmp_path / "deep"
+    source.mkdir()
+    (source / "MLmodel").write_text(text)
+    version = registry.create_version_from_directory(model, source, principal=owner)
+    assert version.status == "failed"
+    assert "nested deeper" in version.status_message

@@ -13,7 +13,7 @@ import pytest
 from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
-from mlflow.entities.model_registry import ModelVersionTag, RegisteredModelTag
+from mlflow.entities.model_registry import RegisteredModelTag
 
 from access import services as access
 from access.authz import shows_details, shows_metadata
@@ -25,6 +25,7 @@ from core.errors import InvalidParameter
 from registry import listing
 from registry import services as registry
 from registry.filters import MODELS, VERSIONS, read_filter
+from registry.mlflow_rows import change_version, insert_version
 from registry.models import Catalog, ModelVersion, RegisteredModel, Schema
 from registry.store import store
 from tests.factories import GroupFactory, UserFactory
@@ -132,14 +133,15 @@ def _make_version(
     model: RegisteredModel, number: int, rng: random.Random, owner: User
 ) -> None:
     tags = {"stage": rng.choice(["gold", "lead"]), PROMPT: "true"}
-    store().create_pending_version(
+    insert_version(
         model.full_name,
         rng.choice(["runs:/odd", "runs:/even"]),
         user_id=owner.username,
         run_id=rng.choice(["r1", "r2", "r3", None]),
-        tags=[ModelVersionTag(k, v) for k, v in tags.items() if rng.random() < 0.3],
+        status="PENDING_REGISTRATION",
+        tags={k: v for k, v in tags.items() if rng.random() < 0.3},
     )
-    store().change_version(
+    change_version(
         model.full_name,
         number,
         creation_time=rng.randrange(3),
