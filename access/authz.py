@@ -79,6 +79,11 @@ def require_visible(principal: User, securable: Securable) -> None:
         raise _refusal(principal, P.EXECUTE, securable, facts)
 
 
+def is_visible(principal: User, securable: Securable) -> bool:
+    """Tell whether `require_visible` would let the principal through."""
+    return shows_metadata(principal, type(securable), facts_of(principal, securable))
+
+
 def require_details(principal: User, securable: Securable) -> None:
     """Let a principal through that may see more of an object than that it is there."""
     facts = facts_of(principal, securable)

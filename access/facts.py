@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from typing import Any
 
@@ -15,6 +18,23 @@ from access.rules import ABSENT, level_models, may_be_absent
 from access.securables import Securable
 
 Fact = tuple[int, str]  # (how many levels above the object, privilege)
+_kept: ContextVar[dict[Any, frozenset[Fact]] | None] = ContextVar("kept", default=None)
+_HERE: Fact = (-1, "")  # there is such an object
+
+
+@contextmanager
+def facts_kept() -> Iterator[None]:
+    """Read the facts of an object once within the block, for one decision.
+
+    The face, the gate and the registry each ask whether a caller may. So the block
+    is one short request, and changes no grant, owner or group itself.
+    """
+    token = _kept.set({})
+    try:
+        yield
+    finally:
+        _kept.reset(token)
+
 
 _NOT_BY_ONESELF = (
     " AND (g.granted_at <= %(since)s OR g.granted_by_id NOT IN (SELECT id FROM"
@@ -24,6 +44,16 @@ _NOT_BY_ONESELF = (
 
 def facts_of(principal: User, securable: Securable) -> frozenset[Fact]:
     """Read every grant and ownership that bears on the object, in one query."""
+    kept = _kept.get()
+    if kept is None:
+        return _read_facts(principal, securable)
+    key = (principal.pk, type(securable), securable.pk)
+    if key not in kept:
+        kept[key] = _read_facts(principal, securable)
+    return kept[key]
+
+
+def _read_facts(principal: User, securable: Securable) -> frozenset[Fact]:
     kind = type(securable)
     sql = (
         f"WITH RECURSIVE {mine_cte()}, {object_cte(kind, 't0.id = %(pk)s')}"
@@ -57,6 +87,23 @@ def settled_facts_of(
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters)
         return frozenset((level, privilege) for level, privilege in cursor)
+
+
+def facts_where(
+    principal: User, kind: type[Securable], condition: str, key: str
+) -> frozenset[Fact] | None:
+    """Read the same of the object that a condition on `t0` finds by `%(key)s`.
+
+    None when there is none: to an administrator, no facts are not nothing.
+    """
+    sql = (
+        f"WITH RECURSIVE {mine_cte()}, {object_cte(kind, condition)}"
+        f" {facts_union(kind)} UNION ALL SELECT -1, '' FROM o"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(sql, {"key": key, **facts_parameters(principal)})
+        found = frozenset((level, privilege) for level, privilege in cursor)
+    return found - {_HERE} if _HERE in found else None
 
 
 @cache

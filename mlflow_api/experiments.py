@@ -39,6 +39,6 @@ def restore(principal: User, message: Message) -> Message:
 
 
 def _managed(principal: User, message: Message) -> Experiment:
-    return registry.require_experiment(
-        text(message, "experiment_id"), Level.MANAGE, principal=principal
-    )
+    experiment_id = text(message, "experiment_id")
+    registry.require_experiment(experiment_id, Level.MANAGE, principal=principal)
+    return registry.get_experiment(experiment_id)

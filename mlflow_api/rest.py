@@ -11,6 +11,7 @@ from mlflow.entities.model_registry import RegisteredModel as MlflowModel
 from mlflow.utils.proto_json_utils import message_to_json
 
 from access.authz import is_browse_only, require_details, require_visible
+from access.facts import facts_kept
 from access.models import User
 from approvals import services as approvals
 from core.errors import AlreadyExists, InvalidParameter, NotFound, PermissionDenied
@@ -112,6 +113,7 @@ def delete_registered_model_tag(principal: User, message: Message) -> Message:
     return {}
 
 
+@facts_kept()
 def set_alias(principal: User, message: Message) -> Message:
     version = _visible_version(principal, message)
     approvals.set_alias(
@@ -131,6 +133,7 @@ def get_version_by_alias(principal: User, message: Message) -> Message:
     return _row_json(reads.version_by_alias(name, alias, principal=principal))
 
 
+@facts_kept()
 def create_version(principal: User, message: Message) -> Message:
     version = registry.create_version(
         registry.get_model(text(message, "name")),
@@ -282,8 +285,7 @@ def _model_json(model: MlflowModel) -> Message:
 
 
 def _version(version: ModelVersion) -> Message:
-    found = store().get_model_version(version.model.full_name, str(version.number))
-    return {"model_version": _versions_json([found])[0]}
+    return _row_json(reads.version_as_written(version))
 
 
 def _versions_json(versions: list[MlflowVersion]) -> list[Message]:

@@ -17,6 +17,7 @@ from django.db import connection
 from access.authz import require, satisfied, shows_details
 from access.facts import (
     Fact,
+    db_uuid,
     facts_parameters,
     facts_union,
     from_db_uuid,
@@ -26,7 +27,7 @@ from access.facts import (
 from access.models import User
 from access.privileges import Privilege
 from core.errors import InvalidParameter, NotFound
-from registry.models import RegisteredModel
+from registry.models import ModelVersion, RegisteredModel
 from registry.services.models import get_model
 
 COLUMNS = (
@@ -89,6 +90,15 @@ def loadable_version(full_name: str, number: int, *, principal: User) -> Version
     return row
 
 
+def version_as_written(version: ModelVersion) -> VersionRow:
+    """Return a version that the caller has just written, whatever it may read."""
+    with connection.cursor() as cursor:
+        cursor.execute(_own_statement(), [db_uuid(version.pk)])
+        *values, model_pk, tags, aliases = cursor.fetchone()
+    fields = dict(zip([c.split(".")[1] for c in COLUMNS], values, strict=True))
+    return _version_row(version.model.full_name, model_pk, fields, tags, aliases)
+
+
 _BY_ALIAS = (
     "LEFT JOIN registry_alias a ON a.model_id = o.id0 AND LOWER(a.name) = LOWER(%(key)s)"
     " LEFT JOIN registry_modelversion v ON v.id = a.version_id"
@@ -104,22 +114,41 @@ def _statement(join: str) -> str:
     union = facts_union(RegisteredModel)
     if connection.vendor == "postgresql":
         facts = "string_agg(level::text || ':' || privilege, ',')"
-        tags = "json_agg(json_build_object('key', key, 'value', value))::text"
-        aliases = "json_agg(name)::text"
     else:
         facts = "group_concat(level || ':' || privilege)"
-        tags = "json_group_array(json_object('key', key, 'value', value))"
-        aliases = "json_group_array(name)"
     return (
         f"WITH RECURSIVE {mine_cte()},"
         f" {object_cte(RegisteredModel, 't0.full_name = %(full_name)s')}"
         f" SELECT {', '.join(COLUMNS)}, o.id0,"
-        f" (SELECT {facts} FROM ({union}) f),"
-        f" (SELECT {tags} FROM model_version_tags t WHERE t.workspace = 'default'"
-        " AND t.name = m.name AND t.version = m.version),"
-        f" (SELECT {aliases} FROM registry_alias a2 WHERE a2.version_id = v.id)"
+        f" (SELECT {facts} FROM ({union}) f), {_lists()}"
         f" FROM o {join} LEFT JOIN model_versions m ON m.workspace = 'default'"
         " AND m.name = %(full_name)s AND m.version = v.number"
+    )
+
+
+@cache
+def _own_statement() -> str:
+    return (
+        f"SELECT {', '.join(COLUMNS)}, v.model_id, {_lists()}"
+        " FROM registry_modelversion v JOIN registry_registeredmodel o"
+        " ON o.id = v.model_id AND o.deleted_at IS NULL"
+        " JOIN model_versions m ON m.workspace = 'default'"
+        " AND m.name = o.full_name AND m.version = v.number WHERE v.id = %s"
+    )
+
+
+def _lists() -> str:
+    """Return the columns with the tags and the aliases of a version."""
+    if connection.vendor == "postgresql":
+        tags = "json_agg(json_build_object('key', key, 'value', value))::text"
+        aliases = "json_agg(name)::text"
+    else:
+        tags = "json_group_array(json_object('key', key, 'value', value))"
+        aliases = "json_group_array(name)"
+    return (
+        f"(SELECT {tags} FROM model_version_tags t WHERE t.workspace = 'default'"
+        " AND t.name = m.name AND t.version = m.version),"
+        f" (SELECT {aliases} FROM registry_alias a2 WHERE a2.version_id = v.id)"
     )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from mlflow.exceptions import MlflowException
+from django.db import connection
 
 from access.authz import require
 from access.models import User
@@ -22,7 +22,6 @@ from registry.artifacts import Tree
 from registry.experiments import require_experiment, require_run
 from registry.models import Alias, ModelVersion, VersionStatus
 from registry.services.models import get_model
-from registry.store import tracking_store
 
 _LOGGED_MODEL = re.compile(r"models:/(m-[0-9a-f]{32})")
 _VERSION = re.compile(r"models:/([^/@]+)/([0-9]{1,9})")
@@ -31,6 +30,11 @@ _RUN = re.compile(r"runs:/([0-9a-f]{32})/(.+)")
 # what MLflow 2 sends, and MLflow 3 for the files of a run, in place of the above
 _RUN_FILES = re.compile(r"mlflow-artifacts:/\d+/([0-9a-f]{32})/artifacts/(.+)")
 _LOGGED_FILES = re.compile(r"mlflow-artifacts:/\d+/models/(m-[0-9a-f]{32})/artifacts/?")
+_RUN_ROW = "SELECT artifact_uri FROM runs WHERE run_uuid = %s"
+_LOGGED_MODEL_ROW = (
+    "SELECT experiment_id, artifact_location, source_run_id FROM logged_models"
+    " WHERE model_id = %s AND lifecycle_stage <> 'deleted'"
+)
 _ALLOWED = (
     "Register from models:/m-<id>, models:/catalog.schema.model/<version>, "
     "models:/catalog.schema.model@<alias> or runs:/<run id>/<path>."
@@ -102,23 +106,31 @@ def tracking_tree(artifact_uri: str) -> Tree:
 
 
 def _logged_model(logged_model_id: str, principal: User) -> Source:
-    try:
-        logged = tracking_store().get_logged_model(logged_model_id)
-    except MlflowException as error:
-        raise NotFound(f"No logged model {logged_model_id} of yours.") from error
-    require_experiment(logged.experiment_id, principal=principal)
+    found = _one(_LOGGED_MODEL_ROW, logged_model_id)
+    if found is None:
+        raise NotFound(f"No logged model {logged_model_id} of yours.")
+    experiment_id, location, run_id = found
+    require_experiment(str(experiment_id), principal=principal)
     return Source(
         f"models:/{logged_model_id}",
-        tracking_tree(logged.artifact_location),
-        mlflow_run_id=logged.source_run_id or "",
+        tracking_tree(location),
+        mlflow_run_id=run_id or "",
         logged_model_id=logged_model_id,
     )
 
 
 def _run(run_id: str, path: str, principal: User) -> Source:
     require_run(run_id, principal=principal)
-    root = tracking_tree(tracking_store().get_run(run_id).info.artifact_uri)
+    (uri,) = _one(_RUN_ROW, run_id) or ("",)
+    root = tracking_tree(uri)
     return Source(f"runs:/{run_id}/{path}", root.child(path), mlflow_run_id=run_id)
+
+
+def _one(statement: str, key: str) -> Any:
+    """Read a row of MLflow's, without the metrics and tags that its store adds."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [key])
+        return cursor.fetchone()
 
 
 def _number_of_alias(full_name: str, alias: str, principal: User) -> int:

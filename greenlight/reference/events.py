@@ -13,7 +13,7 @@ from greenlight.reference.markdown import code, table
 E = EventType
 
 _APPS = ("events", "access", "registry", "approvals", "webhooks", "runners", "serving")
-_EMITTERS = {"emit", "tell"}
+_EMITTERS = {"draft", "emit", "tell"}
 _NO_DATA = {"principal", "event_id"}
 # where noun and verb do not say it
 _SENTENCES = {

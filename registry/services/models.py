@@ -6,7 +6,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Max
 from mlflow.entities.model_registry import RegisteredModelTag
 
-from access.authz import is_allowed, require
+from access.authz import is_allowed, is_visible, require
 from access.models import User
 from access.privileges import Privilege
 from core.errors import AlreadyExists, NotFound, PermissionDenied
@@ -113,8 +113,7 @@ def refuse_taken(schema: Schema, name: str, *, principal: User) -> None:
     existing = found.filter(schema=schema, name__iexact=name).first()
     if existing is None:
         return
-    visible = RegisteredModel.objects.visible(principal).filter(pk=existing.pk)
-    if visible.exists() or may_register(existing, principal=principal):
+    if is_visible(principal, existing) or may_register(existing, principal=principal):
         raise AlreadyExists(f"There is a model {existing.full_name} already.")
 
 

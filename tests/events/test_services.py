@@ -11,12 +11,13 @@ from django.db import connections, transaction
 from django.db.transaction import TransactionManagementError
 from django.test import Client
 from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
 
 from access import services as access
 from access.models import AccessToken, User
 from core.errors import NotFound
 from events.models import ChainHead, Event, OutboxEntry
-from events.services import chain_hash, emit
+from events.services import chain_hash, draft, emit, emit_drafts
 from events.tasks import relay, subscriber
 from events.types import EventType
 from events.verification import verify_chain
@@ -188,3 +189,20 @@ def test_hash_covers_where_an_event_came_from(told: Event, field: str) -> None:
     with without_triggers():
         Event.objects.filter(pk=told.pk).update(**{field: "other"})
     assert [p.problem for p in verify_chain()] == ["was edited"]
+
+
+def test_events_of_one_transaction_cost_what_one_costs(
+    owner: User, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    emit_one(owner)  # the chain has begun
+    with transaction.atomic(), django_assert_num_queries(4):
+        emit(EventType.PRINCIPAL_CREATED, owner, principal=owner)
+    drafts = [
+        draft(EventType.PRINCIPAL_CREATED, owner, principal=owner, n=n)
+        for n in range(3)
+    ]
+    with transaction.atomic(), django_assert_num_queries(4):
+        emitted = emit_drafts(drafts)
+    assert [event.sequence for event in emitted] == [3, 4, 5]
+    assert OutboxEntry.objects.filter(event__in=emitted).count() == 3
+    assert list(verify_chain()) == []

@@ -5,12 +5,13 @@ from __future__ import annotations
 import datetime as dt
 import os
 import threading
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from django.conf import LazySettings
-from django.db import connection
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from access.models import User
@@ -20,6 +21,7 @@ from registry.artifacts import LocalTree
 from registry.artifacts.copying import copy_files
 from registry.models import ModelVersion, RegisteredModel
 from registry.tasks import finish_pending
+from tests.conftest import MLMODEL
 
 
 def copy_again(version: ModelVersion, owner: User) -> ModelVersion:
@@ -82,6 +84,24 @@ def test_failed_attempt_leaves_nothing(
     version = registry.create_version_from_directory(model, source, principal=owner)
     assert "weights is a symbolic link" in version.status_message
     assert artifacts.store().files() == []
+
+
+def test_version_that_cannot_come_in_leaves_no_bytes(
+    model: RegisteredModel, owner: User, tmp_path: Path
+) -> None:
+    """A small model is copied before its row is written; here the row is refused."""
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "MLmodel").write_text(MLMODEL)
+    run = {"run_id": str(uuid.uuid4())}
+    registry.create_version_from_directory(model, source, lineage=run, principal=owner)
+    before = artifacts.store().files()
+    with pytest.raises(IntegrityError), transaction.atomic():
+        registry.create_version_from_directory(
+            model, source, lineage=run, principal=owner
+        )
+    assert artifacts.store().files() == before
+    assert model.versions.count() == 1
 
 
 def test_storage_that_stays_away_fails_the_version_after_a_day(

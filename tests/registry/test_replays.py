@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from access.models import User
 from access.privileges import Privilege
+from registry import artifacts
 from registry import services as registry
 from registry.models import ModelVersion, RegisteredModel
 
@@ -34,6 +35,13 @@ def test_replay_is_answered_with_the_same_version(
 ) -> None:
     assert [register(copies, owner) for _ in range(3)] == [1, 1, 1]
     assert copies.versions.count() == 1
+
+
+def test_replay_leaves_no_second_copy(copies: RegisteredModel, owner: User) -> None:
+    register(copies, owner)
+    before = artifacts.store().files()
+    register(copies, owner)
+    assert artifacts.store().files() == before
 
 
 def test_other_body_is_another_version(copies: RegisteredModel, owner: User) -> None:
