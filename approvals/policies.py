@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db.models import Q, QuerySet
 
 from access.securables import Securable
-from approvals.models import ApprovalRequest, Policy
+from approvals.models import OPEN, ApprovalRequest, Policy
 from approvals.shapes import PolicyJson
 from core.errors import InvalidParameter
 from registry.models import Catalog, RegisteredModel, Schema
@@ -92,6 +92,17 @@ def policies_around(scope: Securable, alias_pattern: str) -> list[Policy]:
         if not policy.is_retired
         and (fnmatchcase(theirs, pattern) or fnmatchcase(pattern, theirs))
     ]
+
+
+def requests_under(policy: Policy) -> list[ApprovalRequest]:
+    """Return the open requests for an alias that a policy protects."""
+    within = {
+        "model": Q(model=policy.model_id),
+        "schema": Q(model__schema=policy.schema_id),
+        "catalog": Q(model__schema__catalog=policy.catalog_id),
+    }
+    rows = ApprovalRequest.objects.filter(within[_scope_name(policy)], status__in=OPEN)
+    return [one for one in rows.order_by("opened_at") if matches(policy, one.alias)]
 
 
 def matches(policy: Policy, alias: str) -> bool:

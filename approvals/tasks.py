@@ -10,8 +10,11 @@ from django.utils import timezone
 from access.models import User
 from approvals import notices
 from approvals import services as approvals
+from approvals.due import claim
 from approvals.lifecycle import settle
-from approvals.models import OPEN, ApprovalRequest
+from approvals.models import OPEN, ApprovalRequest, Policy, RequestStatus
+from approvals.policies import requests_under
+from approvals.services.due import apply_waiting, hold_to_policies
 from core.errors import DomainError
 from events.models import Event
 from events.tasks import subscriber
@@ -79,3 +82,32 @@ def expire_due() -> None:
     )
     for approval in due.order_by("expires_at")[:_BATCH]:
         settle(approval)
+
+
+@subscriber
+def on_policy_created(event: Event) -> None:
+    """Hold the open requests that a new policy is about to it."""
+    policy = Policy.objects.get(pk=event.subject_id)
+    for approval in requests_under(policy):
+        hold_to_policies(approval)
+
+
+def apply_due() -> None:
+    """Apply the requests that only had to wait (a keeper's sweep).
+
+    Several keepers are harmless: one claims, and the lock on the request lets one
+    apply it. Whoever dies in between leaves it to be looked at a minute later.
+    """
+    due = ApprovalRequest.objects.filter(
+        status=RequestStatus.PENDING, look_again_at__lte=timezone.now()
+    )
+    for approval in due.order_by("look_again_at")[:_BATCH]:
+        if not claim(approval):
+            continue
+        try:
+            apply_waiting(approval)
+        except DomainError as error:
+            logger.warning(
+                "request not applied",
+                extra={"request_id": str(approval.id), "reason": error.message},
+            )

@@ -31,6 +31,7 @@ SWEEPS: list[tuple[str, float]] = [
     ("access.tasks.expire_grants", 5.0),
     ("registry.tasks.finish_pending", 5.0),
     ("approvals.tasks.expire_due", 5.0),
+    ("approvals.tasks.apply_due", 2.0),
     ("approvals.limits.forget", 600.0),
     ("approvals.notices.remind", 30.0),
     ("approvals.mail.send_due", 2.0),

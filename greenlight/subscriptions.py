@@ -19,6 +19,7 @@ SUBSCRIPTIONS: dict[str, list[str]] = {
     "approval.failed": ["approvals.tasks.tell_requester"],
     "model_version.deleted": ["approvals.tasks.on_deleted"],
     "pipeline_run.succeeded": ["approvals.tasks.on_run_succeeded"],
+    "policy.created": ["approvals.tasks.on_policy_created"],
     "registered_model.deleted": ["approvals.tasks.on_deleted"],
 }
 

@@ -80,6 +80,8 @@ class ApprovalRequest(models.Model):
     status = models.CharField(max_length=12, choices=S.choices, default=S.PENDING)
     opened_at = models.DateTimeField(default=timezone.now)
     expires_at = models.DateTimeField()
+    # when the sweep tries to apply it: a wait, a freeze or a stale check may be over
+    look_again_at = models.DateTimeField(null=True)
     closed_at = models.DateTimeField(null=True)
     closing_reason = models.TextField(blank=True)
 
@@ -108,6 +110,12 @@ class ApprovalRequest(models.Model):
                 fields=["expires_at"],
                 name="requests_open",
                 condition=Q(status__in=OPEN),
+            ),
+            # what the sweep has to look at again
+            models.Index(
+                fields=["look_again_at"],
+                name="requests_to_look_at",
+                condition=Q(status="pending", look_again_at__isnull=False),
             ),
             # the inbox, newest first
             models.Index(fields=["-opened_at", "-id"], name="requests_newest"),

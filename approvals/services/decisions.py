@@ -13,7 +13,8 @@ from django.db import transaction
 from access.authz import require
 from access.models import User
 from access.privileges import Privilege
-from approvals.gate import interest_in, is_rejected, unmet, why_not
+from approvals.due import look_again
+from approvals.gate import conditions, interest_in, is_rejected, unmet, why_not
 from approvals.lifecycle import (
     close,
     lock,
@@ -108,7 +109,7 @@ def record_decision(
     words = {"verdict": verdict, "comment": comment, "via": via}
     tell(EventType.APPROVAL_DECIDED, approval, principal=principal, **words)
     if verdict == Verdict.APPROVE:
-        _apply_if_ready(approval, principal)
+        apply_if_ready(approval, principal=principal)
     elif is_rejected(approval):
         name = principal.username if principal else "a callback"
         reason = f"Rejected by {name}" + (f": {comment}" if comment else ".")
@@ -176,7 +177,7 @@ def record_check(
         check=report.name,
         **words,
     )
-    _apply_if_ready(approval, principal)
+    apply_if_ready(approval, principal=principal)
     return check
 
 
@@ -244,12 +245,15 @@ def _verdict(verdict: Verdict | str) -> Verdict:
         raise InvalidParameter("decision must be approve or reject.") from error
 
 
-def _apply_if_ready(approval: ApprovalRequest, principal: User | None) -> None:
+def apply_if_ready(approval: ApprovalRequest, *, principal: User | None) -> None:
     """Apply a locked request when nothing is missing any more.
 
     Its requester's right is asked for again; without it the request has failed.
     """
-    if approval.status != S.PENDING or unmet(approval):
+    if approval.status != S.PENDING:
+        return
+    if missing := [one for one in conditions(approval) if not one.is_met]:
+        look_again(approval, missing)
         return
     transition(approval, S.APPROVED)
     tell(EventType.APPROVAL_APPROVED, approval, principal=principal)
