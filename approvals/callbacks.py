@@ -23,13 +23,9 @@ from approvals.gate import interest_in, unmet
 from approvals.lifecycle import lock, require_current, settle
 from approvals.models import ApprovalRequest, Callback, Verdict, Via
 from approvals.policies import policies_of
-from approvals.services.decisions import (
-    Report,
-    record_check,
-    record_decision,
-    require_digest,
-    require_intact,
-)
+from approvals.services.application import require_digest, require_intact
+from approvals.services.checks import Report, record_check
+from approvals.services.decisions import record_decision
 from approvals.shapes import CallbackAnswerJson
 from core.errors import Gone, InvalidParameter, NotFound, PermissionDenied
 from events.models import Event

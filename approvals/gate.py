@@ -19,6 +19,7 @@ from approvals.models import (
     ApprovalRequest,
     Check,
     Decision,
+    Delegation,
     Policy,
     RequestStatus,
     Verdict,
@@ -29,6 +30,14 @@ from registry.metrics import metrics_of
 from registry.models import RegisteredModel
 
 __all__ = ["Condition", "conditions", "counts", "unmet", "why_not"]
+
+# what is read of a decision when it is asked whether it counts
+RELATED = (
+    "approver__owner",
+    "on_behalf_of__owner",
+    "delegation__delegator__owner",
+    "delegation__delegate__owner",
+)
 
 
 def conditions(approval: ApprovalRequest) -> list[Condition]:
@@ -114,43 +123,74 @@ def _interest(
     return ""
 
 
+def why_not_for(approval: ApprovalRequest, delegation: Delegation) -> str | None:
+    """Say why a delegate may not decide in the delegator's name, or None.
+
+    That the period was not over is asked when one decides, not later.
+    """
+    return _why_not_for(approval, delegation, policies_of(approval))
+
+
+def _why_not_for(
+    approval: ApprovalRequest, delegation: Delegation, policies: Sequence[Policy]
+) -> str | None:
+    """Ask for the delegator's right and four eyes, and the delegate's four eyes too."""
+    delegator, delegate = delegation.delegator, delegation.delegate
+    if delegation.revoked_at:
+        return f"The delegation of {delegator.username} to {delegate.username} ended."
+    if not delegate.is_active:
+        return f"{delegate.username} is switched off."
+    if conflict := _interest(approval, delegate.person, policies):
+        return f"{delegate.username} may not decide: {conflict}."
+    return _why_not(approval, delegator, policies)
+
+
 def counts(approval: ApprovalRequest, decision: Decision) -> bool:
     """Tell whether an approval counts at this moment."""
-    if decision.verdict != Verdict.APPROVE:
-        return False
-    return _still_counts(approval, decision, policies_of(approval))
+    return decision.verdict == Verdict.APPROVE and not why_struck(approval, decision)
+
+
+def why_struck(approval: ApprovalRequest, decision: Decision) -> str:
+    """Say why a decision does not count at this moment, or nothing."""
+    return _why_struck(approval, decision, policies_of(approval))
 
 
 def is_rejected(approval: ApprovalRequest) -> bool:
     """Tell whether as many persons reject a request as its strictest policy asks."""
     policies = policies_of(approval)
-    rejects = approval.decisions.filter(cleared_at=None, verdict=Verdict.REJECT)
-    persons = {
-        decision.person_id
-        for decision in rejects.select_related("approver__owner")
-        if _still_counts(approval, decision, policies)
-    }
+    rejects = _standing(approval, Verdict.REJECT, policies)
+    persons = {decision.person_id for decision in rejects}
     return len(persons) >= min((one.rejects_needed for one in policies), default=1)
 
 
-def _still_counts(
+def _why_struck(
     approval: ApprovalRequest, decision: Decision, policies: Sequence[Policy]
-) -> bool:
+) -> str:
     if decision.cleared_at:
-        return False
-    approver = decision.approver
-    return approver is None or _why_not(approval, approver, policies) is None
+        return decision.cleared_because or "the alias moved meanwhile"
+    if decision.approver is None:
+        return ""
+    if decision.delegation:
+        return _why_not_for(approval, decision.delegation, policies) or ""
+    return _why_not(approval, decision.approver, policies) or ""
+
+
+def _standing(
+    approval: ApprovalRequest, verdict: Verdict, policies: Sequence[Policy]
+) -> list[Decision]:
+    """Return the decisions of a verdict that count at this moment."""
+    rows = approval.decisions.filter(cleared_at=None, verdict=verdict)
+    return [
+        decision
+        for decision in rows.select_related(*RELATED)
+        if not _why_struck(approval, decision, policies)
+    ]
 
 
 def _facts(approval: ApprovalRequest, policies: Sequence[Policy]) -> Facts:
     now = timezone.now()
     since = now - cooling_of(policies)
-    rows = approval.decisions.filter(cleared_at=None, verdict=Verdict.APPROVE)
-    votes = [
-        _vote(decision, since)
-        for decision in rows.select_related("approver__owner")
-        if _still_counts(approval, decision, policies)
-    ]
+    votes = _votes(_standing(approval, Verdict.APPROVE, policies), since)
     return Facts(
         now,
         approval.opened_at,
@@ -161,12 +201,17 @@ def _facts(approval: ApprovalRequest, policies: Sequence[Policy]) -> Facts:
     )
 
 
-def _vote(decision: Decision, since: dt.datetime) -> Vote:
-    approver = decision.approver
-    if approver is None:
-        return Vote(None)
-    principals = settled_principals_of(approver, since)
-    return Vote(decision.person_id, frozenset(principals))
+def _votes(decisions: Sequence[Decision], since: dt.datetime) -> list[Vote]:
+    """Return one vote for each person, in the groups of all whom they speak for.
+
+    All callbacks together are one.
+    """
+    principals: dict[uuid.UUID | None, set[uuid.UUID]] = {}
+    for decision in decisions:
+        found = principals.setdefault(decision.person_id, set())
+        if decision.reviewer:
+            found |= set(settled_principals_of(decision.reviewer, since))
+    return [Vote(person, frozenset(groups)) for person, groups in principals.items()]
 
 
 def baseline_of(model: RegisteredModel, alias: str) -> Baseline | None:

@@ -12,7 +12,11 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from access.authz import is_allowed
 from access.models import User
+from access.privileges import Privilege
+from approvals.binding import bind
+from approvals.evidence import collect_evidence
 from approvals.gate import unmet
 from approvals.models import OPEN, ApprovalRequest, RequestStatus
 from approvals.shapes import LinksJson
@@ -68,19 +72,32 @@ def settle(approval: ApprovalRequest) -> ApprovalRequest:
 
 
 def settle_locked(approval: ApprovalRequest) -> None:
-    """Expire, invalidate or reset a locked request, when it is time to."""
+    """Expire, invalidate, reset or rebind a locked request, when it is time to."""
     if not approval.is_open:
         return
     if approval.expires_at <= timezone.now():
         close(approval, S.EXPIRED, "Nobody decided in time.", principal=None)
-    elif approval.version.status == VersionStatus.DELETED:
-        reason = f"{approval.version.full_name} was deleted."
-        close(approval, S.INVALIDATED, reason, principal=None)
-    elif approval.version.tampered_at:
-        reason = f"The bytes of {approval.version.full_name} were changed on disk."
+    elif reason := _why_invalid(approval):
         close(approval, S.INVALIDATED, reason, principal=None)
     else:
         reset_if_moved(approval)
+        rebind_if_policies_changed(approval)
+
+
+def _why_invalid(approval: ApprovalRequest) -> str:
+    """Say why nothing can come of an open request any more, or nothing."""
+    version, requester = approval.version, approval.requester
+    if version.status == VersionStatus.DELETED:
+        return f"{version.full_name} was deleted."
+    if version.tampered_at:
+        return f"The bytes of {version.full_name} were changed on disk."
+    if version.digest != approval.digest:
+        return f"{version.full_name} has another digest than was asked for."
+    if not (requester.is_active and requester.person.is_active):
+        return f"{requester.username}, who asked, is switched off."
+    if not is_allowed(requester, Privilege.OWN, approval.model):
+        return f"{requester.username}, who asked, owns the model no more."
+    return ""
 
 
 def reset_if_moved(approval: ApprovalRequest) -> None:
@@ -90,9 +107,33 @@ def reset_if_moved(approval: ApprovalRequest) -> None:
         return
     approval.alias_generation = generation_of(alias)
     approval.previous_version = alias.version if alias else None
-    approval.save(update_fields=["alias_generation", "previous_version"])
-    approval.decisions.filter(cleared_at=None).update(cleared_at=timezone.now())
-    tell(EventType.APPROVAL_RESET, approval, principal=None)
+    approval.evidence = collect_evidence(
+        approval.version, approval.previous_version, principal=approval.requester
+    )
+    approval.save(update_fields=["alias_generation", "previous_version", "evidence"])
+    reset(approval, "the alias moved meanwhile", principal=None)
+
+
+def reset(
+    approval: ApprovalRequest, because: str, *, principal: User | None, **data: Any
+) -> None:
+    """Strike out every decision on a locked request, bind it anew, tell reviewers."""
+    rows = approval.decisions.filter(cleared_at=None)
+    rows.update(cleared_at=timezone.now(), cleared_because=because)
+    bind(approval)
+    tell(
+        EventType.APPROVAL_RESET, approval, principal=principal, because=because, **data
+    )
+
+
+def rebind_if_policies_changed(approval: ApprovalRequest) -> None:
+    """Bind an open request to the policies now in force; its decisions stay.
+
+    They are counted anew against the tighter policy, but who looked at the request
+    before has to look again before deciding.
+    """
+    if bind(approval):
+        tell(EventType.APPROVAL_POLICY_CHANGED, approval, principal=None)
 
 
 def generation_of(alias: Alias | None) -> int:
@@ -161,6 +202,8 @@ def describe(approval: ApprovalRequest) -> dict[str, Any]:
         "version": approval.version.number,
         "version_id": approval.version.id,
         "digest": approval.digest,
+        "binding": approval.binding,
+        "rollout_plan": approval.rollout_plan,
         "alias": approval.alias,
         "previous": previous.number if previous else None,
         "requested_by": approval.requester.username,

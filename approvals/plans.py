@@ -1,12 +1,26 @@
-"""The rollout plan that a policy proposes: how traffic is to follow the alias."""
+"""The rollout plan of a request or a policy: how traffic is to follow the alias."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.conf import settings
 from django.utils.module_loading import import_string
+
+from approvals.models import Policy
+
+
+def choose_plan(
+    given: dict[str, Any] | None, policies: Sequence[Policy]
+) -> dict[str, Any]:
+    """Return the plan that was asked for, else the nearest policy's template.
+
+    Empty means that the endpoint's own plan is followed. Raises InvalidParameter
+    for a plan that no rollout could follow.
+    """
+    templates = (policy.rollout_plan for policy in policies if policy.rollout_plan)
+    return check_plan(next(templates, {}) if given is None else given)
 
 
 def check_plan(plan: dict[str, Any]) -> dict[str, Any]:

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from django.db.models import Q, QuerySet
+from django.db.models.functions import Coalesce
+from django.utils import timezone
 
 from access.models import User
 from access.privileges import Privilege
-from approvals.gate import why_not
-from approvals.models import ApprovalRequest, Policy, RequestStatus
+from approvals.gate import why_not, why_not_for
+from approvals.models import (
+    ApprovalRequest,
+    Decision,
+    Delegation,
+    Policy,
+    RequestStatus,
+)
+from approvals.services.delegations import delegations_held_by
 from core.errors import NotFound
+from events.models import Event
 from registry.models import Catalog, RegisteredModel, Schema
 
 
@@ -27,7 +38,9 @@ def visible_requests(principal: User) -> QuerySet[ApprovalRequest]:
     return rows.select_related(
         "model__schema__catalog",
         "model__owner__owner",
+        "version__model",
         "version__created_by__owner",
+        "version__on_behalf_of__owner",
         "previous_version",
         "requester__owner",
         "policy",
@@ -42,15 +55,50 @@ def get_request(request_id: uuid.UUID, *, principal: User) -> ApprovalRequest:
     return found
 
 
-def requests_waiting_for(principal: User) -> list[ApprovalRequest]:
-    """Return the pending requests that a principal may decide and has not yet."""
-    decided = Q(decisions__person=principal.person, decisions__cleared_at=None)
-    models = RegisteredModel.objects.allowed(principal, Privilege.APPROVE)
-    rows = visible_requests(principal).filter(
-        status=RequestStatus.PENDING, model__in=models.order_by().values("pk")
+def get_decision(approval: ApprovalRequest, decision_id: uuid.UUID) -> Decision:
+    """Return one decision of a request that the caller was let to see."""
+    rows = approval.decisions.select_related("request__model", "person")
+    found = rows.filter(pk=decision_id).first()
+    if found is None:
+        raise NotFound(f"No decision {decision_id} on this approval request.")
+    return found
+
+
+def events_of(approval: ApprovalRequest) -> QuerySet[Event]:
+    """Return what happened to a request, the oldest first."""
+    return Event.objects.filter(subject_id=approval.pk).order_by("sequence")
+
+
+def requests_waiting_for(
+    principal: User, rows: QuerySet[ApprovalRequest]
+) -> Iterator[ApprovalRequest]:
+    """Yield those of the rows that a principal may decide and has not yet.
+
+    For themselves, or on behalf of a reviewer who delegated that. Each row is asked
+    all conditions, so take only as many as are shown.
+    """
+    held = list(delegations_held_by(principal=principal))
+    pending = rows.filter(status=RequestStatus.PENDING, expires_at__gt=timezone.now())
+    if not held:
+        models = RegisteredModel.objects.allowed(principal, Privilege.APPROVE)
+        pending = pending.filter(model__in=models.order_by().values("pk"))
+    for approval in pending.iterator(chunk_size=100):
+        if voices_of(approval, principal, held):
+            yield approval
+
+
+def voices_of(
+    approval: ApprovalRequest, principal: User, held: Iterable[Delegation]
+) -> list[User]:
+    """Return in whose names a principal may decide on a request, and has not yet."""
+    decided = set(
+        approval.decisions.filter(cleared_at=None).values_list(
+            Coalesce("on_behalf_of", "person"), flat=True
+        )
     )
-    waiting = rows.exclude(pk__in=ApprovalRequest.objects.filter(decided).values("pk"))
-    return [approval for approval in waiting if why_not(approval, principal) is None]
+    voices = [] if why_not(approval, principal) else [principal]
+    voices += [one.delegator for one in held if not why_not_for(approval, one)]
+    return [voice for voice in voices if voice.person.pk not in decided]
 
 
 def visible_policies(principal: User) -> QuerySet[Policy]:

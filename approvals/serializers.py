@@ -9,17 +9,8 @@ from typing import Any
 
 from rest_framework import serializers
 
-from approvals.gate import counts, latest_checks
-from approvals.lifecycle import links
-from approvals.models import ApprovalRequest, Check, Decision, RequestStatus, Verdict
-from approvals.shapes import (
-    AliasThenJson,
-    ApprovalDetailJson,
-    ApprovalJson,
-    CheckJson,
-    DecisionJson,
-    MoveJson,
-)
+from approvals.models import RequestStatus, Verdict
+from approvals.shapes import AliasThenJson, MoveJson
 from core.serializers import InputSerializer
 from registry.models import AliasMove
 
@@ -76,14 +67,23 @@ class RequestSerializer(InputSerializer):
     model = serializers.CharField(max_length=800)
     alias = serializers.CharField(max_length=255)
     version = serializers.IntegerField(min_value=1, max_value=2**31 - 1)
+    # null: the template of the nearest policy
+    rollout_plan = _ObjectField(default=None, allow_null=True)
     reason = _text()
+
+
+class RolloutPlanSerializer(InputSerializer):
+    rollout_plan = _ObjectField()
 
 
 class RequestFilterSerializer(InputSerializer):
     state = serializers.ChoiceField(
         choices=RequestStatus.choices, default="", allow_blank=True
     )
+    model = serializers.CharField(max_length=800, default="", allow_blank=True)
+    # whom they wait for, and who asked
     assignee = serializers.ChoiceField(choices=["me"], default="", allow_blank=True)
+    requester = serializers.ChoiceField(choices=["me"], default="", allow_blank=True)
     max_results = serializers.IntegerField(default=100, min_value=1, max_value=1000)
     page_token = serializers.CharField(default="", allow_blank=True)
 
@@ -102,6 +102,11 @@ class AliasQuerySerializer(InputSerializer):
     as_of = serializers.DateTimeField(default=None)
 
 
+class PageQuerySerializer(InputSerializer):
+    max_results = serializers.IntegerField(default=100, min_value=1, max_value=1000)
+    page_token = serializers.CharField(default="", allow_blank=True)
+
+
 class HistoryQuerySerializer(InputSerializer):
     max_results = serializers.IntegerField(default=100, min_value=1, max_value=1000)
     page_token = serializers.CharField(default="", allow_blank=True)
@@ -111,6 +116,22 @@ class DecisionSerializer(InputSerializer):
     decision = serializers.ChoiceField(choices=Verdict.choices)
     comment = _text()
     digest = _digest()
+    # of the request as it was shown; without it, the digest alone is compared
+    binding = serializers.RegexField(r"^[0-9a-f]{64}$", default="", allow_blank=True)
+    # the reviewer who delegated their approvals to the caller
+    on_behalf_of = serializers.CharField(max_length=150, default="", allow_blank=True)
+
+
+class RequestCommentSerializer(InputSerializer):
+    text = serializers.CharField(max_length=_TEXT)
+
+
+class DelegationSerializer(InputSerializer):
+    delegate = serializers.CharField(max_length=150)
+    # null: from now on
+    starts_at = serializers.DateTimeField(default=None, allow_null=True)
+    ends_at = serializers.DateTimeField()
+    reason = _text()
 
 
 class CheckSerializer(InputSerializer):
@@ -130,67 +151,6 @@ class CallbackSerializer(InputSerializer):
     details_url = _details_url()
     evidence = _ObjectField(default=dict)
     digest = serializers.RegexField(r"^[0-9a-f]{64}$", default="", allow_blank=True)
-
-
-def request_json(approval: ApprovalRequest) -> ApprovalJson:
-    """Render a request as lists show it."""
-    previous = approval.previous_version
-    return {
-        "id": str(approval.id),
-        "model": approval.model.full_name,
-        "alias": approval.alias,
-        "version": approval.version.number,
-        "digest": approval.digest,
-        "previous": previous.number if previous else None,
-        "status": approval.status,
-        "requested_by": approval.requester.username,
-        "reason": approval.reason,
-        "opened_at": approval.opened_at,
-        "expires_at": approval.expires_at,
-        "closed_at": approval.closed_at,
-        "closing_reason": approval.closing_reason,
-        "links": links(approval),
-    }
-
-
-def request_detail_json(approval: ApprovalRequest) -> ApprovalDetailJson:
-    """Render a request with its policies, decisions, checks and what is missing."""
-    decisions = approval.decisions.select_related("approver__owner")
-    return {
-        **request_json(approval),
-        "unmet": approval.unmet(),
-        "policies": approval.policy_snapshot["policies"],
-        "decisions": [decision_json(approval, decision) for decision in decisions],
-        "checks": [check_json(one) for one in latest_checks(approval).values()],
-    }
-
-
-def decision_json(approval: ApprovalRequest, decision: Decision) -> DecisionJson:
-    """Render a decision; on an open request also whether it counts by now."""
-    return {
-        "id": str(decision.id),
-        "decision": decision.verdict,
-        "approver": decision.approver.username if decision.approver else None,
-        "comment": decision.comment,
-        "digest": decision.digest,
-        "via": decision.via,
-        "decided_at": decision.decided_at,
-        "counts": counts(approval, decision) if approval.is_open else None,
-    }
-
-
-def check_json(check: Check) -> CheckJson:
-    """Render a report of a check."""
-    return {
-        "name": check.name,
-        "passed": check.passed,
-        "comment": check.comment,
-        "details_url": check.details_url,
-        "evidence": check.evidence,
-        "reported_by": check.reported_by.username if check.reported_by else None,
-        "via": check.via,
-        "reported_at": check.reported_at,
-    }
 
 
 def alias_then_json(move: AliasMove, moment: dt.datetime) -> AliasThenJson:

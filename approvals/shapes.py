@@ -63,6 +63,81 @@ class PoliciesJson(TypedDict):
     policies: list[PolicyJson]
 
 
+class MetricDeltaJson(TypedDict):
+    """One metric of candidate and champion; NaN and infinities are strings."""
+
+    name: str
+    candidate: float | str | None
+    champion: float | str | None
+    delta: float | str | None
+
+
+class ParameterDiffJson(TypedDict):
+    """One parameter of candidate and champion."""
+
+    name: str
+    candidate: str | None
+    champion: str | None
+    differs: bool
+
+
+class SignatureDiffJson(TypedDict):
+    """Columns that came, went or changed, as `side name: type`."""
+
+    added: list[str]
+    removed: list[str]
+    changed: list[str]
+
+
+class EvidenceDatasetJson(TypedDict):
+    """Data that a version was made from."""
+
+    name: str
+    digest: str
+    source: str
+
+
+class EvidenceDatasetsJson(TypedDict):
+    """The data of both sides."""
+
+    candidate: list[EvidenceDatasetJson]
+    champion: list[EvidenceDatasetJson]
+
+
+class EvidenceSideJson(TypedDict):
+    """What one side of the comparison is."""
+
+    version: int
+    digest: str
+    files: int
+    size_bytes: int
+    mlflow_run_id: str
+
+
+class ShadowJson(TypedDict):
+    """What mirrored traffic showed, once there was some."""
+
+    requests: int
+    disagreements: int
+    details: dict[str, Any]
+    compared_at: str
+
+
+class EvidenceJson(TypedDict):
+    """Candidate and champion side by side, as they were when it was asked for."""
+
+    candidate: EvidenceSideJson | None
+    champion: EvidenceSideJson | None
+    metrics: list[MetricDeltaJson]
+    parameters: list[ParameterDiffJson]
+    signature: SignatureDiffJson | None
+    datasets: EvidenceDatasetsJson
+    code_findings: list[dict[str, Any]] | None
+    shadow: ShadowJson | None
+    left_out: list[str]
+    collected_at: str
+
+
 class LinksJson(TypedDict):
     """Where a request is looked at, and decided."""
 
@@ -78,6 +153,7 @@ class ApprovalJson(TypedDict):
     alias: str
     version: int
     digest: str
+    binding: str
     previous: int | None
     status: str
     requested_by: str
@@ -97,16 +173,83 @@ class ApprovalsJson(TypedDict):
 
 
 class DecisionJson(TypedDict):
-    """What one approver said; `counts` only while the request is open."""
+    """What one approver said; one that does not count is struck out, with the reason."""
 
     id: str
     decision: str
     approver: str | None
+    on_behalf_of: str | None
     comment: str
     digest: str
+    binding: str
     via: str
     decided_at: dt.datetime
-    counts: bool | None
+    counts: bool
+    why_not: str
+
+
+class ConditionJson(TypedDict):
+    """One thing that a policy asks; `until` is when it will be met by itself."""
+
+    kind: str
+    words: str
+    is_met: bool
+    have: int | None
+    need: int | None
+    until: dt.datetime | None
+    policy: str
+
+
+class CommentJson(TypedDict):
+    """One entry in the thread of a request."""
+
+    id: str
+    author: str
+    text: str
+    written_at: dt.datetime
+
+
+class CommentsJson(TypedDict):
+    """The thread of a request, the oldest first."""
+
+    comments: list[CommentJson]
+
+
+class DelegationJson(TypedDict):
+    """Who may decide on whose behalf, and from when to when."""
+
+    id: str
+    delegator: str
+    delegate: str
+    reason: str
+    starts_at: dt.datetime
+    ends_at: dt.datetime
+    revoked_at: dt.datetime | None
+    is_in_force: bool
+
+
+class DelegationsJson(TypedDict):
+    """The delegations that one gave or got, the newest first."""
+
+    delegations: list[DelegationJson]
+
+
+class TimelineEntryJson(TypedDict):
+    """One thing that happened to a request, with its place in the audit chain."""
+
+    event_id: str
+    sequence: int
+    type: str
+    at: dt.datetime
+    actor: str
+    data: dict[str, Any]
+
+
+class TimelineJson(TypedDict):
+    """What happened to a request, the oldest first."""
+
+    events: list[TimelineEntryJson]
+    next_page_token: NotRequired[str]
 
 
 class CheckJson(TypedDict):
@@ -123,12 +266,16 @@ class CheckJson(TypedDict):
 
 
 class ApprovalDetailJson(ApprovalJson):
-    """A request with what is missing in words, its decisions and checks."""
+    """A request with what is missing in words, its evidence, decisions and checks."""
 
+    alias_generation: int
+    rollout_plan: dict[str, Any]
     unmet: list[str]
+    conditions: list[ConditionJson]
     policies: list[PolicyJson]
     decisions: list[DecisionJson]
     checks: list[CheckJson]
+    evidence: EvidenceJson
 
 
 class DecisionMadeJson(DecisionJson):

@@ -57,9 +57,31 @@ def _ask(event: Event) -> None:
 @subscriber
 def on_deleted(event: Event) -> None:
     """Close the open requests for a version that was deleted, alone or with its model."""
-    of_it = Q(version_id=event.subject_id) | Q(model_id=event.subject_id)
-    gone = Q(version__status=VersionStatus.DELETED, status__in=OPEN)
-    for approval in ApprovalRequest.objects.filter(of_it & gone):
+    _settle(Q(version__status=VersionStatus.DELETED) & _of_model_or_version(event))
+
+
+@subscriber
+def on_tampered(event: Event) -> None:
+    """Close the open requests for a version whose bytes were changed."""
+    _settle(_of_model_or_version(event))
+
+
+@subscriber
+def on_requester_changed(event: Event) -> None:
+    """Close the open requests of who was switched off or owns the model no more.
+
+    An owner may be a group, and a service principal is its person, so whose right
+    an event took away is left to `settle`: it looks at every open request.
+    """
+    _settle(Q())
+
+
+def _of_model_or_version(event: Event) -> Q:
+    return Q(version_id=event.subject_id) | Q(model_id=event.subject_id)
+
+
+def _settle(which: Q) -> None:
+    for approval in ApprovalRequest.objects.filter(which, status__in=OPEN):
         settle(approval)
 
 

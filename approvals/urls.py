@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from approvals import alias_views, views
+from approvals import alias_views, thread_views, views
 
 _REQUEST = "approvals/<uuid:request_id>"
 _ALIASES = "models/<str:full_name>/aliases"
@@ -14,6 +14,12 @@ urlpatterns = [
     path("approvals", views.ApprovalList.as_view()),
     path(_REQUEST, views.ApprovalDetail.as_view()),
     path(f"{_REQUEST}/decisions", views.DecisionList.as_view()),
+    path(f"{_REQUEST}/decisions/<uuid:decision_id>", views.DecisionDetail.as_view()),
+    path(f"{_REQUEST}/rollout-plan", views.RolloutPlan.as_view()),
+    path(f"{_REQUEST}/comments", thread_views.CommentList.as_view()),
+    path(f"{_REQUEST}/timeline", thread_views.Timeline.as_view()),
+    path("delegations", thread_views.DelegationList.as_view()),
+    path("delegations/<uuid:delegation_id>", thread_views.DelegationDetail.as_view()),
     path(f"{_REQUEST}/checks", views.CheckList.as_view()),
     path(f"{_REQUEST}/cancel", views.Cancellation.as_view()),
     path(_ALIASES, alias_views.AliasList.as_view()),

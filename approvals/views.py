@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from collections.abc import Iterable
+from itertools import islice
+from typing import Any
 
 from django.db.models import Q
 from rest_framework.request import Request
@@ -12,12 +15,19 @@ from rest_framework.views import APIView
 
 from access.authentication import caller
 from access.authz import require_details
+from access.models import User
 from access.securables import find_securable
 from access.services import get_principal
 from approvals import callbacks, reads, services
 from approvals.limits import CallbackLimit, DecisionLimit
 from approvals.models import ApprovalRequest
 from approvals.policies import policy_json
+from approvals.rendering import (
+    check_json,
+    decision_json,
+    request_detail_json,
+    request_json,
+)
 from approvals.serializers import (
     CallbackSerializer,
     CheckSerializer,
@@ -25,10 +35,7 @@ from approvals.serializers import (
     PolicySerializer,
     RequestFilterSerializer,
     RequestSerializer,
-    check_json,
-    decision_json,
-    request_detail_json,
-    request_json,
+    RolloutPlanSerializer,
 )
 from approvals.shapes import (
     ApprovalDetailJson,
@@ -76,25 +83,18 @@ class PolicyList(APIView):
 
 
 class ApprovalList(APIView):
-    """List requests, newest first, by state or assignee; open one."""
+    """List requests, newest first, by what they are about and whose; open one."""
 
     @operation(
-        "List requests, newest first, by state or assignee.",
+        "List requests, newest first, by state, model, assignee or requester.",
         query=RequestFilterSerializer,
         answer=ApprovalsJson,
     )
     def get(self, request: Request) -> Response:
-        data = RequestFilterSerializer.read(request.query_params)
-        if data["assignee"]:
-            waiting = reads.requests_waiting_for(caller(request))
-            return Response({"approvals": [request_json(one) for one in waiting]})
-        rows = reads.visible_requests(caller(request))
-        if data["state"]:
-            rows = rows.filter(status=data["state"])
-        if data["page_token"]:
-            rows = rows.filter(_after(data["page_token"]))
-        found = list(rows[: data["max_results"] + 1])
-        page = found[: data["max_results"]]
+        asked = RequestFilterSerializer.read(request.query_params)
+        rows = _filtered(asked, caller(request))
+        found = list(islice(rows, asked["max_results"] + 1))
+        page = found[: asked["max_results"]]
         body = {"approvals": [request_json(approval) for approval in page]}
         if len(found) > len(page):
             return Response({**body, "next_page_token": _token_of(page[-1])})
@@ -114,6 +114,7 @@ class ApprovalList(APIView):
             model,
             data["alias"],
             registry.get_version(model, data["version"]),
+            rollout_plan=data["rollout_plan"],
             reason=data["reason"],
             principal=caller(request),
         )
@@ -142,20 +143,62 @@ class DecisionList(APIView):
         body=DecisionSerializer,
         answer=DecisionMadeJson,
         status=201,
+        replay=200,
     )
     def post(self, request: Request, request_id: uuid.UUID) -> Response:
         data = DecisionSerializer.read(request.data)
         approval = reads.get_request(request_id, principal=caller(request))
+        named = data["on_behalf_of"]
         decision = services.decide(
             approval,
             data["decision"],
             digest=data["digest"],
+            binding=data["binding"],
             comment=data["comment"],
+            on_behalf_of=get_principal(named) if named else None,
             principal=caller(request),
         )
         approval.refresh_from_db()
         body = decision_json(approval, decision)
-        return Response({**body, "request": request_detail_json(approval)}, status=201)
+        return Response(
+            {**body, "request": request_detail_json(approval)},
+            status=200 if decision.is_replay else 201,
+        )
+
+
+class DecisionDetail(APIView):
+    """Take back one's own decision while the request is pending."""
+
+    @operation(
+        "Take back your own decision while the request is pending.",
+        answer=DecisionMadeJson,
+    )
+    def delete(
+        self, request: Request, request_id: uuid.UUID, decision_id: uuid.UUID
+    ) -> Response:
+        approval = reads.get_request(request_id, principal=caller(request))
+        decision = reads.get_decision(approval, decision_id)
+        revoked = services.revoke_decision(decision, principal=caller(request))
+        approval.refresh_from_db()
+        body = decision_json(approval, revoked)
+        return Response({**body, "request": request_detail_json(approval)})
+
+
+class RolloutPlan(APIView):
+    """Change the plan of one's own request; every decision is struck out."""
+
+    @operation(
+        "Change the rollout plan of your request; decisions are struck out.",
+        body=RolloutPlanSerializer,
+        answer=ApprovalDetailJson,
+    )
+    def put(self, request: Request, request_id: uuid.UUID) -> Response:
+        data = RolloutPlanSerializer.read(request.data)
+        approval = reads.get_request(request_id, principal=caller(request))
+        changed = services.edit_plan(
+            approval, data["rollout_plan"], principal=caller(request)
+        )
+        return Response(request_detail_json(changed))
 
 
 class CheckList(APIView):
@@ -206,6 +249,21 @@ class CallbackAnswer(APIView):
     def post(self, request: Request, token: str) -> Response:
         data = CallbackSerializer.read(request.data)
         return Response(callbacks.answer(token, callbacks.Answer(**data)))
+
+
+def _filtered(asked: dict[str, Any], principal: User) -> Iterable[ApprovalRequest]:
+    rows = reads.visible_requests(principal)
+    if asked["state"]:
+        rows = rows.filter(status=asked["state"])
+    if asked["model"]:
+        rows = rows.filter(model__full_name=asked["model"])
+    if asked["requester"]:
+        rows = rows.filter(requester=principal)
+    if asked["page_token"]:
+        rows = rows.filter(_after(asked["page_token"]))
+    if asked["assignee"]:
+        return reads.requests_waiting_for(principal, rows)
+    return rows
 
 
 def _token_of(approval: ApprovalRequest) -> str:

@@ -62,11 +62,13 @@ def operation(
     body: type[InputSerializer] | dict[str, Any] | None = None,
     answer: Any = None,
     status: int = 200,
+    replay: int | None = None,
 ) -> Callable[[_View], _View]:
     """Describe one method of a view, for the OpenAPI document.
 
     `query` and `body` read the input. `answer` is a TypedDict, a serializer, `FILE`,
-    or None for an empty answer. A body that is a form is given as {media type: schema}.
+    or None for an empty answer. `replay` is the status of the same request again,
+    where it differs. A body that is a form is given as {media type: schema}.
     """
     decorate: Callable[[_View], _View] = extend_schema(
         summary=summary,
@@ -74,6 +76,7 @@ def operation(
         request={"application/json": body} if isinstance(body, type) else body,
         responses={
             **_success(answer, status),
+            **(_success(answer, replay) if replay else {}),
             "default": OpenApiResponse(shape(ErrorJson), "why it was refused"),
         },
     )

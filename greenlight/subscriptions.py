@@ -17,9 +17,13 @@ SUBSCRIPTIONS: dict[str, list[str]] = {
     "approval.superseded": ["approvals.tasks.tell_requester"],
     "approval.invalidated": ["approvals.tasks.tell_requester"],
     "approval.failed": ["approvals.tasks.tell_requester"],
+    "group.member_removed": ["approvals.tasks.on_requester_changed"],
     "model_version.deleted": ["approvals.tasks.on_deleted"],
+    "model_version.tampered": ["approvals.tasks.on_tampered"],
+    "owner.transferred": ["approvals.tasks.on_requester_changed"],
     "pipeline_run.succeeded": ["approvals.tasks.on_run_succeeded"],
     "policy.created": ["approvals.tasks.on_policy_created"],
+    "principal.deactivated": ["approvals.tasks.on_requester_changed"],
     "registered_model.deleted": ["approvals.tasks.on_deleted"],
 }
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from approvals.models.comments import Comment
 from approvals.models.decisions import Callback, Check, Decision, Verdict, Via
+from approvals.models.delegations import Delegation
 from approvals.models.limits import Knock
 from approvals.models.notices import (
     Notice,
@@ -18,7 +20,9 @@ __all__ = [
     "ApprovalRequest",
     "Callback",
     "Check",
+    "Comment",
     "Decision",
+    "Delegation",
     "Knock",
     "Notice",
     "NoticeKind",

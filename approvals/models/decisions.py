@@ -8,8 +8,11 @@ from typing import ClassVar
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
+from access.models import User
+from approvals.models.delegations import Delegation
 from approvals.models.requests import ApprovalRequest
 
 
@@ -25,7 +28,10 @@ class Via(models.TextChoices):
 
 
 class Decision(models.Model):
-    """What one person said of one request, bound to the digest they saw."""
+    """What one person said of one request, bound to what they saw of it."""
+
+    # True on the answer to a repeated decision: nothing was written
+    is_replay = False
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     request = models.ForeignKey(
@@ -39,26 +45,32 @@ class Decision(models.Model):
     person = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+"
     )
+    # whose right it was, when a reviewer had delegated it to the approver
+    on_behalf_of = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+"
+    )
+    delegation = models.ForeignKey(
+        Delegation, models.PROTECT, null=True, related_name="decisions"
+    )
     verdict = models.CharField(max_length=8, choices=Verdict.choices)
     comment = models.TextField(blank=True)
     digest = models.CharField(max_length=64)
+    binding = models.CharField(max_length=64, blank=True, db_default="")
     via = models.CharField(max_length=8, choices=Via.choices, default=Via.API)
     decided_at = models.DateTimeField(default=timezone.now)
-    # the alias moved meanwhile: it was about another change, and counts no more
+    # struck out for good, and why: taken back, or about a change that is no more
     cleared_at = models.DateTimeField(null=True)
+    cleared_because = models.TextField(blank=True, db_default="")
 
     class Meta:
         ordering: ClassVar = ["decided_at"]
         constraints: ClassVar = [
+            # a person may speak for themselves and for others, for each once
             models.UniqueConstraint(
-                fields=["request", "approver"],
+                "request",
+                Coalesce("on_behalf_of", "person"),
                 condition=Q(cleared_at=None),
-                name="one_decision_per_request_and_approver",
-            ),
-            models.UniqueConstraint(
-                fields=["request", "person"],
-                condition=Q(cleared_at=None),
-                name="one_decision_per_request_and_person",
+                name="one_decision_per_request_and_reviewer",
             ),
             models.CheckConstraint(
                 condition=Q(via="callback", approver=None, person=None)
@@ -68,12 +80,22 @@ class Decision(models.Model):
                 name="decisions_have_an_approver_or_a_callback",
             ),
             models.CheckConstraint(
+                condition=Q(on_behalf_of=None, delegation=None)
+                | Q(on_behalf_of__isnull=False, delegation__isnull=False),
+                name="decisions_for_another_name_the_delegation",
+            ),
+            models.CheckConstraint(
                 condition=Q(verdict__in=Verdict.values), name="verdict_is_known"
             ),
         ]
 
     def __str__(self) -> str:
         return f"{self.approver or 'callback'} {self.verdict} {self.request_id}"
+
+    @property
+    def reviewer(self) -> User | None:
+        """Return whose right it is: the delegator's, or the approver's own."""
+        return self.on_behalf_of or self.approver
 
 
 class Check(models.Model):

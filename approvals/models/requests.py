@@ -73,6 +73,15 @@ class ApprovalRequest(models.Model):
     policy = models.ForeignKey(Policy, models.PROTECT, related_name="requests")
     # every policy that it was opened under, as it was then
     policy_snapshot = models.JSONField(default=dict)
+    # how traffic is to follow; empty: as the endpoint says
+    rollout_plan = models.JSONField(default=dict, db_default={})
+    # sha-256 over what it is bound to (see approvals.binding), and those things
+    binding = models.CharField(max_length=64, blank=True, db_default="")
+    bound_to = models.JSONField(default=dict, db_default={})
+    # what it was bound to before, to say what changed: [{"binding", "bound_to"}]
+    former_bindings = models.JSONField(default=list, db_default=[])
+    # what an approver looks at (see approvals.evidence), as it was at opening
+    evidence = models.JSONField(default=dict, db_default={})
     requester = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, related_name="+"
     )

@@ -1,55 +1,60 @@
-"""Decide and report; whatever meets the last condition moves the alias.
-
-Bytes are hashed before the transaction: no lock is held while files are read.
-"""
+"""Decide and take back; the decision that meets the last condition moves the alias."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from django.db import transaction
+from django.utils import timezone
 
-from access.authz import require
+from access.authz import require, require_details
 from access.models import User
 from access.privileges import Privilege
-from approvals.due import look_again
-from approvals.gate import conditions, interest_in, is_rejected, unmet, why_not
+from approvals.binding import require_bound
+from approvals.gate import is_rejected, unmet, why_not, why_not_for
 from approvals.lifecycle import (
     close,
     lock,
     require_current,
     require_open,
-    settle,
+    settle_locked,
     tell,
 )
 from approvals.models import (
     ApprovalRequest,
-    Check,
     Decision,
+    Delegation,
     RequestStatus,
     Verdict,
     Via,
 )
-from core.errors import Conflict, DomainError, InvalidParameter, PermissionDenied
-from core.states import transition
+from approvals.services.application import (
+    apply_if_ready,
+    require_digest,
+    require_intact,
+    require_settled,
+)
+from approvals.services.delegations import find_delegation
+from core.errors import Conflict, InvalidParameter, PermissionDenied
 from events.types import EventType
-from registry import artifacts
-from registry import services as registry
-from registry.models import Alias
 
 S = RequestStatus
 
 
 @dataclass(frozen=True)
-class Report:
-    """What an automated check found."""
+class _Ballot:
+    """What somebody says, of what they saw, for themselves or for a delegator."""
 
-    name: str
-    passed: bool
-    comment: str
-    details_url: str
-    evidence: dict[str, Any]
+    verdict: Verdict
+    digest: str
+    binding: str
+    principal: User
+    delegation: Delegation | None
+
+    @property
+    def reviewer(self) -> User:
+        """Return the person in whose name it is: one decision each."""
+        return (self.delegation.delegator if self.delegation else self.principal).person
 
 
 def decide(
@@ -57,30 +62,44 @@ def decide(
     verdict: Verdict | str,
     *,
     digest: str,
+    binding: str = "",
     comment: str = "",
     via: Via = Via.API,
+    on_behalf_of: User | None = None,
     principal: User,
 ) -> Decision:
     """Approve or reject a request for the bytes with this digest.
 
     The approval that meets the last condition moves the alias in the same
-    transaction. Raises PermissionDenied without APPROVE or without four eyes,
-    and Conflict for a wrong digest, a closed request or a second decision.
+    transaction. The same decision again is answered with the first one. Raises
+    PermissionDenied without APPROVE or without four eyes, and Conflict for a wrong
+    digest, a binding that holds no more, a closed request or another verdict.
     """
-    require(principal, Privilege.APPROVE, approval.model)
-    verdict = _verdict(verdict)
-    _require_undecided(approval, principal)
-    require_settled(approval)
-    require_digest(approval, digest)
-    _require_four_eyes(approval, principal)
-    if verdict == Verdict.APPROVE:
-        require_intact(approval)
+    delegation = _require_right(approval, on_behalf_of, principal=principal)
+    ballot = _Ballot(_verdict(verdict), digest, binding, principal, delegation)
+    if earlier := _find_earlier(approval, ballot):
+        return earlier
+    settled = require_settled(approval)
+    require_digest(settled, digest)
+    require_bound(settled, binding)
+    _require_four_eyes(settled, ballot)
+    if ballot.verdict == Verdict.APPROVE:
+        require_intact(settled)
     with transaction.atomic():
         locked = lock(approval)
+        if earlier := _find_earlier(locked, ballot):
+            return earlier
         require_current(locked)
-        _require_undecided(locked, principal)
+        require_bound(locked, binding)
+        # the right may have been lost while the bytes were hashed
+        _require_four_eyes(locked, ballot)
         return record_decision(
-            locked, verdict, comment=comment, via=via, principal=principal
+            locked,
+            ballot.verdict,
+            comment=comment,
+            via=via,
+            delegation=delegation,
+            principal=principal,
         )
 
 
@@ -90,6 +109,7 @@ def record_decision(
     *,
     comment: str,
     via: Via,
+    delegation: Delegation | None = None,
     principal: User | None,
 ) -> Decision:
     """Write a decision on a locked request and draw the consequence.
@@ -101,125 +121,78 @@ def record_decision(
         request=approval,
         approver=principal,
         person=principal.person if principal else None,
+        on_behalf_of=delegation.delegator if delegation else None,
+        delegation=delegation,
         verdict=verdict,
         comment=comment,
         digest=approval.digest,
+        binding=approval.binding,
         via=via,
     )
     words = {"verdict": verdict, "comment": comment, "via": via}
+    if delegation:
+        words["on_behalf_of"] = delegation.delegator.username
     tell(EventType.APPROVAL_DECIDED, approval, principal=principal, **words)
     if verdict == Verdict.APPROVE:
         apply_if_ready(approval, principal=principal)
     elif is_rejected(approval):
-        name = principal.username if principal else "a callback"
+        name = _signature(principal, delegation)
         reason = f"Rejected by {name}" + (f": {comment}" if comment else ".")
         close(approval, S.REJECTED, reason, principal=principal)
     return decision
 
 
-def report_check(
-    approval: ApprovalRequest,
-    name: str,
-    *,
-    passed: bool,
-    comment: str = "",
-    details_url: str = "",
-    evidence: dict[str, Any] | None = None,
-    digest: str,
-    principal: User,
-) -> Check:
-    """Report the result of an automated check; needs EXECUTE on the model.
+@transaction.atomic
+def revoke_decision(decision: Decision, *, principal: User) -> Decision:
+    """Take one's own decision back while the request is pending.
 
-    Nobody vouches for their own version: requester, author and owner are
-    refused, and so are the service principals that they own. The latest report of a name counts. A green one that was the last condition
-    moves the alias in the same transaction.
+    Also the delegator may, of what was decided on their behalf. It stays on record,
+    struck out; deciding anew is possible. Twice is once.
     """
-    require(principal, Privilege.EXECUTE, approval.model)
-    if interest := interest_in(approval, principal.person):
+    require_details(principal, decision.request.model)
+    owners = {decision.person_id, decision.on_behalf_of_id}
+    if principal.person.pk not in owners:
         raise PermissionDenied(
-            f"{principal.username} may not report a check: {interest}.",
-            reasons=[{"missing": "four eyes", "full_name": approval.full_name}],
+            "Only who made a decision may take it back.",
+            reasons=[{"missing": "own decision", "full_name": str(decision.id)}],
         )
-    report = Report(name, passed, comment, details_url, evidence or {})
-    require_settled(approval)
-    require_digest(approval, digest)
-    if passed:
-        require_intact(approval)
-    with transaction.atomic():
-        locked = lock(approval)
-        require_current(locked)
-        return record_check(locked, report, via=Via.API, principal=principal)
-
-
-def record_check(
-    approval: ApprovalRequest, report: Report, *, via: Via, principal: User | None
-) -> Check:
-    """Write a report on a locked request and draw the consequence.
-
-    For `report_check` and for callbacks; `principal` None is a callback.
-    """
-    check = Check.objects.create(
-        request=approval,
-        name=report.name,
-        passed=report.passed,
-        comment=report.comment,
-        details_url=report.details_url,
-        evidence=report.evidence,
-        digest=approval.digest,
-        via=via,
-        reported_by=principal,
-    )
-    words = {"passed": report.passed, "comment": report.comment, "via": via}
+    locked = lock(decision.request)
+    settle_locked(locked)
+    decision.refresh_from_db()
+    if decision.cleared_at:
+        return decision
+    require_open(locked)
+    decision.cleared_at = timezone.now()
+    decision.cleared_because = f"{principal.username} took it back"
+    decision.save(update_fields=["cleared_at", "cleared_because"])
     tell(
-        EventType.APPROVAL_CHECKED,
-        approval,
+        EventType.APPROVAL_DECISION_REVOKED,
+        locked,
         principal=principal,
-        check=report.name,
-        **words,
+        decision_id=decision.id,
+        verdict=decision.verdict,
     )
-    apply_if_ready(approval, principal=principal)
-    return check
+    return decision
 
 
-def require_settled(approval: ApprovalRequest) -> None:
-    """Let only an open request through, whose alias is where the caller saw it."""
-    settled = settle(approval)
-    require_open(settled)
-    if settled.alias_generation != approval.alias_generation:
-        raise Conflict(
-            f"{settled.full_name} moved since you looked, so earlier decisions were "
-            "cleared; look again."
-        )
+def _require_right(
+    approval: ApprovalRequest, on_behalf_of: User | None, *, principal: User
+) -> Delegation | None:
+    """Let reviewers through, and who holds the delegation of one; return that."""
+    if on_behalf_of is None:
+        require(principal, Privilege.APPROVE, approval.model)
+        return None
+    require_details(principal, approval.model)
+    return find_delegation(on_behalf_of, principal=principal)
 
 
-def require_digest(approval: ApprovalRequest, digest: str) -> None:
-    """Let only a caller through that means the bytes that were asked for."""
-    if digest != approval.digest:
-        raise Conflict(
-            f"That is not the digest of this request; version "
-            f"{approval.version.number} has {approval.digest}."
-        )
-
-
-def require_intact(approval: ApprovalRequest) -> None:
-    """Hash the stored bytes; when they were changed, close the request and refuse.
-
-    It reads files, so call it before the transaction that decides.
-    """
-    problems = artifacts.verify(approval.version)
-    if not problems:
-        return
-    reason = f"The bytes of {approval.version.full_name} were changed on disk."
-    with transaction.atomic():
-        locked = lock(approval)
-        registry.report_tampering(locked.version, problems)
-        if locked.is_open:
-            close(locked, S.INVALIDATED, reason, principal=None, problems=problems)
-    raise Conflict(f"{reason} The request is invalidated.", problems=problems)
-
-
-def _require_four_eyes(approval: ApprovalRequest, principal: User) -> None:
-    if reason := why_not(approval, principal):
+def _require_four_eyes(approval: ApprovalRequest, ballot: _Ballot) -> None:
+    reason = (
+        why_not_for(approval, ballot.delegation)
+        if ballot.delegation
+        else why_not(approval, ballot.principal)
+    )
+    if reason:
         raise PermissionDenied(
             reason,
             reasons=[{"missing": "four eyes", "full_name": approval.full_name}],
@@ -228,14 +201,31 @@ def _require_four_eyes(approval: ApprovalRequest, principal: User) -> None:
         )
 
 
-def _require_undecided(approval: ApprovalRequest, principal: User) -> None:
-    rows = approval.decisions.filter(cleared_at=None, person=principal.person)
-    if earlier := rows.first():
-        raise Conflict(
-            f"{principal.person.username} already decided: {earlier.verdict}. "
-            "A decision is final.",
-            verdict=earlier.verdict,
-        )
+def _find_earlier(approval: ApprovalRequest, ballot: _Ballot) -> Decision | None:
+    """Return the decision that this one repeats. Raises Conflict for another one.
+
+    Also on a closed request: whoever lost the answer to the click that applied it
+    asks again and is told the same.
+    """
+    rows = approval.decisions.filter(cleared_at=None)
+    earlier = (
+        rows.filter(on_behalf_of=ballot.reviewer).first()
+        or rows.filter(on_behalf_of=None, person=ballot.reviewer).first()
+    )
+    if earlier is None:
+        return None
+    same = earlier.approver == ballot.principal and earlier.digest == ballot.digest
+    if ballot.binding and ballot.binding != earlier.binding:
+        same = False
+    if same and earlier.verdict == ballot.verdict:
+        earlier.is_replay = True
+        return earlier
+    raise Conflict(
+        f"{ballot.reviewer.username} already decided: {earlier.verdict}. Take that "
+        "decision back first, while the request is pending.",
+        verdict=earlier.verdict,
+        decision_id=str(earlier.id),
+    )
 
 
 def _verdict(verdict: Verdict | str) -> Verdict:
@@ -245,33 +235,9 @@ def _verdict(verdict: Verdict | str) -> Verdict:
         raise InvalidParameter("decision must be approve or reject.") from error
 
 
-def apply_if_ready(approval: ApprovalRequest, *, principal: User | None) -> None:
-    """Apply a locked request when nothing is missing any more.
-
-    Its requester's right is asked for again; without it the request has failed.
-    """
-    if approval.status != S.PENDING:
-        return
-    if missing := [one for one in conditions(approval) if not one.is_met]:
-        look_again(approval, missing)
-        return
-    transition(approval, S.APPROVED)
-    tell(EventType.APPROVAL_APPROVED, approval, principal=principal)
-    try:
-        with transaction.atomic():
-            alias = _move_alias(approval)
-    except DomainError as error:
-        close(approval, S.FAILED, error.message, principal=principal)
-        return
-    if alias.generation != approval.alias_generation + 1:
-        raise Conflict(f"{approval.full_name} moved meanwhile; look again.")
-    close(approval, S.APPLIED, "", principal=principal, generation=alias.generation)
-
-
-def _move_alias(approval: ApprovalRequest) -> Alias:
-    requester = approval.requester
-    if not requester.is_active:
-        raise PermissionDenied(f"{requester.username}, who asked, is switched off.")
-    return registry.set_alias(
-        approval.model, approval.alias, approval.version, principal=requester
-    )
+def _signature(principal: User | None, delegation: Delegation | None) -> str:
+    if principal is None:
+        return "a callback"
+    if delegation is None:
+        return principal.username
+    return f"{principal.username} on behalf of {delegation.delegator.username}"

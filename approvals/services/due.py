@@ -8,7 +8,7 @@ from approvals.gate import unmet
 from approvals.lifecycle import lock, settle_locked
 from approvals.models import ApprovalRequest
 from approvals.policies import policies_of
-from approvals.services.decisions import apply_if_ready, require_intact
+from approvals.services.application import apply_if_ready, require_intact
 
 
 def apply_waiting(approval: ApprovalRequest) -> ApprovalRequest:

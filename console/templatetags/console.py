@@ -16,10 +16,10 @@ from access.securables import Securable
 from access.token_scopes import TokenScope
 from console import objects, words
 from console.queries import waiting_requests
-from console.signatures import Column, columns_of
 from console.strips import seconds_of
 from events.models import Event
 from registry.listing import ModelRow
+from registry.signatures import Column, columns_of
 from runners.models import Run
 
 register = template.Library()

@@ -9,13 +9,13 @@ from django.shortcuts import render
 
 from access.models import User
 from console.pages import SignedInRequest, page
-from console.signatures import columns_of
 from console.views.models import find_model
 from console.views.versions import find_version
 from console.words import size_of
 from core.errors import DomainError, InvalidParameter
 from registry.experiments import require_run
 from registry.models import ModelVersion
+from registry.signatures import columns_of
 from registry.store import tracking_store
 
 

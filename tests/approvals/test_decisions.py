@@ -40,6 +40,14 @@ def _tamper(version: ModelVersion) -> None:
     path.write_text("evil")
 
 
+def _share_with(model: RegisteredModel, person: User) -> None:
+    """Make a group of the owner and another person the owner."""
+    group = GroupFactory(username="team")
+    for member in (model.owner, person):
+        MembershipFactory(group=group, member=member)
+    RegisteredModel.objects.filter(pk=model.pk).update(owner=group)
+
+
 def test_approval_moves_the_alias_by_the_right_of_the_requester(
     approval: ApprovalRequest, reviewer: User, approve: Act, owner: User
 ) -> None:
@@ -87,7 +95,7 @@ def test_requester_who_owns_the_model_cannot_approve(
 def test_owner_of_the_model_cannot_approve_the_request_of_another(
     approval: ApprovalRequest, reviewer: User, approve: Act
 ) -> None:
-    RegisteredModel.objects.filter(pk=approval.model_id).update(owner=reviewer)
+    _share_with(approval.model, reviewer)
     with pytest.raises(PermissionDenied, match=r"owns prod\.fraud\.scorer"):
         approve(ApprovalRequest.objects.get(), reviewer)
 
@@ -187,23 +195,44 @@ def second(use: Act) -> User:
     return user
 
 
-@pytest.mark.parametrize("verdict", ["approve", "reject"])
-def test_same_person_cannot_decide_twice(
-    two: ApprovalRequest, reviewer: User, approve: Act, verdict: str
+def test_the_same_decision_again_is_answered_with_the_first(
+    two: ApprovalRequest, reviewer: User, approve: Act
+) -> None:
+    first, again = (
+        approvals.decide(two, "approve", digest=two.digest, principal=reviewer)
+        for _ in range(2)
+    )
+    assert (first, first.is_replay, again.is_replay) == (again, False, True)
+    assert _types().count("approval.decided") == 1
+    assert two.decisions.count() == 1
+
+
+def test_another_verdict_of_the_same_person_is_a_conflict(
+    two: ApprovalRequest, reviewer: User, approve: Act
 ) -> None:
     approve(two, reviewer)
     with pytest.raises(Conflict, match="already decided: approve"):
-        approvals.decide(two, verdict, digest=two.digest, principal=reviewer)
+        approvals.decide(two, "reject", digest=two.digest, principal=reviewer)
     two.refresh_from_db()
     assert two.status == "pending"
 
 
-def test_second_click_on_an_applied_request_says_so(
+def test_second_click_on_an_applied_request_is_answered_with_the_first(
     approval: ApprovalRequest, reviewer: User, approve: Act
 ) -> None:
     approve(approval, reviewer)
-    with pytest.raises(Conflict, match="already decided: approve"):
-        approve(approval, reviewer)
+    approve(approval, reviewer)
+    assert approval.decisions.count() == 1
+
+
+def test_repeated_decision_of_somebody_who_lost_the_right_is_refused(
+    two: ApprovalRequest, reviewer: User, admin: User, schema, approve: Act
+) -> None:
+    approve(two, reviewer)
+    access.revoke(schema, Privilege.APPROVE, reviewer, principal=admin)
+    access.grant(schema, Privilege.EXECUTE, reviewer, principal=admin)
+    with pytest.raises(PermissionDenied, match="lacks APPROVE"):
+        approve(two, reviewer)
 
 
 def test_service_principal_is_no_second_person(
@@ -253,7 +282,7 @@ def test_approver_who_became_owner_stops_counting(
     two: ApprovalRequest, reviewer: User, second: User, approve: Act
 ) -> None:
     approve(two, reviewer)
-    RegisteredModel.objects.filter(pk=two.model_id).update(owner=reviewer)
+    _share_with(two.model, reviewer)
     approve(ApprovalRequest.objects.get(), second)
     two.refresh_from_db()
     assert two.status == "pending"

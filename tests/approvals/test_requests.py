@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from django.db import transaction
 
 from access import services as access
 from access.models import User
 from access.privileges import Privilege
 from approvals import services as approvals
-from approvals.models import ApprovalRequest, Policy
+from approvals.lifecycle import lock
+from approvals.models import ApprovalRequest, Decision, Policy
+from approvals.services.application import apply_if_ready
 from core.errors import Conflict, InvalidParameter, NotFound, PermissionDenied
 from events.models import Event
 from registry import services as registry
@@ -229,24 +232,46 @@ def test_unprotected_alias_is_deleted_by_its_owner_only(
     assert registry.get_alias(version.model, "free").version is None
 
 
-def test_requester_who_lost_ownership_fails_the_request(
+def test_requester_who_lost_ownership_invalidates_the_request(
     approval: ApprovalRequest, reviewer: User, approve: Callable[..., None], admin: User
 ) -> None:
     RegisteredModel.objects.filter(pk=approval.model_id).update(owner=admin)
-    approve(ApprovalRequest.objects.get(), reviewer)
+    with pytest.raises(Conflict, match="owns the model no more"):
+        approve(approval, reviewer)
     approval.refresh_from_db()
-    assert approval.status == "failed"
-    assert "ownership" in approval.closing_reason
+    assert approval.status == "invalidated"
     assert registry.get_alias(approval.model, "Champion") is None
-    assert Event.objects.filter(type="approval.failed").count() == 1
+    assert Event.objects.filter(type="approval.invalidated").count() == 1
 
 
-def test_requester_switched_off_fails_the_request(
+def test_requester_switched_off_invalidates_the_request(
     approval: ApprovalRequest, reviewer: User, approve: Callable[..., None], owner: User
 ) -> None:
     User.objects.filter(pk=owner.pk).update(is_active=False)
-    approve(approval, reviewer)
-    assert approval.status == "failed"
+    with pytest.raises(Conflict, match="switched off"):
+        approve(approval, reviewer)
+    approval.refresh_from_db()
+    assert approval.status == "invalidated"
+
+
+def test_requester_who_loses_the_right_at_the_last_moment_fails_the_request(
+    approval: ApprovalRequest, reviewer: User, approve: Callable[..., None], admin: User
+) -> None:
+    digest = approval.digest
+    Decision.objects.create(
+        request=approval,
+        approver=reviewer,
+        person=reviewer,
+        verdict="approve",
+        digest=digest,
+    )
+    RegisteredModel.objects.filter(pk=approval.model_id).update(owner=admin)
+    with transaction.atomic():
+        locked = lock(approval)
+        apply_if_ready(locked, principal=reviewer)
+    assert locked.status == "failed"
+    assert registry.get_alias(approval.model, "Champion") is None
+    assert Event.objects.filter(type="approval.failed").count() == 1
 
 
 def test_service_principal_of_the_requester_may_withdraw(

@@ -37,7 +37,10 @@ def test_from_policy_to_champion(
     decided = call(reviewer, "post", path, body)
     assert decided.status_code == 201
     assert decided.json()["request"]["status"] == "applied"
-    assert call(reviewer, "post", path, body).status_code == 409
+    again = call(reviewer, "post", path, body)
+    assert (again.status_code, again.json()["id"]) == (200, decided.json()["id"])
+    other = {**body, "decision": "reject"}
+    assert call(reviewer, "post", path, other).status_code == 409
 
 
 def test_policy_with_reviewers_by_name(

@@ -9,10 +9,10 @@ from django.utils import timezone
 
 from approvals.models import RequestStatus
 from console import words
-from console.signatures import columns_of
 from events.models import Event
 from events.types import EventType
 from registry.models import VersionStatus
+from registry.signatures import columns_of
 from runners.models import RunStatus
 from serving.models import RolloutStatus, ServerStatus
 
