@@ -7,14 +7,9 @@ from __future__ import annotations
 
 import math
 import os
-import secrets
-import subprocess
-import sys
 import time
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,33 +19,24 @@ import pandas as pd
 from mlflow.exceptions import MlflowException
 from rich.console import Console
 from rich.table import Table
-from sklearn.datasets import load_breast_cancer
-from sklearn.model_selection import train_test_split
 
 from demo.api import Api, wait_for
-from demo.stack import ROOT, Stack
+from demo.people import Cast, cast, grant_rights
+from demo.setting import (
+    ENDPOINT,
+    MODEL,
+    STEP_SECONDS,
+    STEPS,
+    ci_receiver,
+    create_endpoint,
+    prepare,
+)
+from demo.stack import Stack
 from demo.traffic import Traffic
 
-MODEL = "prod.oncology.tumour"
-ENDPOINT = "prod.oncology.screening"
-STEPS = (1000, 5000)
-STEP_SECONDS = 6
 FULL = 10_000
 
 console = Console(highlight=False, log_path=False)
-
-
-@dataclass
-class Cast:
-    """Who takes part: an API client for each role."""
-
-    admin: Api
-    owner: Api
-    approver: Api
-    stranger: Api
-    ci: Api
-    shop: Api
-    passwords: dict[str, str] = field(default_factory=dict)
 
 
 @contextmanager
@@ -64,143 +50,6 @@ def act(title: str) -> Iterator[None]:
 
 def say(text: str) -> None:
     console.log(f"  {text}")
-
-
-def cast(stack: Stack) -> Cast:
-    """Create the accounts, each with a token of its own."""
-    first = stack.bootstrap("--namespace", "prod.oncology")
-    admin = Api(stack.url, first["token"])
-    passwords = {"admin": first["password"]}
-    for name in ("owner", "approver", "stranger"):
-        passwords[name] = secrets.token_urlsafe(12)
-        admin.post("users", {"username": name, "password": passwords[name]})
-    for name in ("ci", "shop"):
-        admin.post("service-principals", {"username": name, "owner": "admin"})
-    tokens = {
-        name: admin.post("tokens", {"name": "demo", "principal": name})["token"]
-        for name in ("owner", "approver", "stranger", "ci", "shop")
-    }
-    clients = {name: Api(stack.url, token) for name, token in tokens.items()}
-    return Cast(admin=admin, passwords=passwords, **clients)
-
-
-def grant_rights(people: Cast) -> None:
-    """Give each role what it needs, and nothing more."""
-    grant = people.admin.grant
-    for name in ("owner", "approver", "ci"):
-        grant("catalog", "prod", name, "USE CATALOG")
-        grant("schema", "prod.oncology", name, "USE SCHEMA")
-    grant(
-        "schema",
-        "prod.oncology",
-        "owner",
-        "CREATE MODEL",
-        "CREATE PIPELINE",
-        "CREATE DATASET",
-        "CREATE ENDPOINT",
-    )
-    grant("schema", "prod.oncology", "approver", "APPROVE")
-    grant("schema", "prod.oncology", "ci", "EXECUTE")
-
-
-def write_data(work: Path) -> dict[str, Path]:
-    """Write the Wisconsin diagnostic records as CSV: to train on, and held out."""
-    records = load_breast_cancer(as_frame=True)
-    table: pd.DataFrame = records.data.rename(columns=lambda c: c.replace(" ", "_"))
-    table["malignant"] = 1 - records.target  # the data set calls benign 1
-    train, holdout = train_test_split(
-        table, test_size=0.3, random_state=7, stratify=table["malignant"]
-    )
-    train.to_csv(work / "train.csv", index=False)
-    holdout.to_csv(work / "holdout.csv", index=False)
-    return {"train.csv": work / "train.csv"}
-
-
-def zip_package(work: Path) -> Path:
-    target = work / "package.zip"
-    with zipfile.ZipFile(target, "w") as archive:
-        for path in sorted((ROOT / "demo" / "package").iterdir()):
-            if path.is_file():
-                archive.write(path, path.name)
-    return target
-
-
-@contextmanager
-def ci_receiver(stack: Stack, people: Cast, work: Path) -> Iterator[str]:
-    """Run the script that plays the CI, subscribed to approval requests."""
-    env = {
-        **os.environ,
-        "DEMO_WORK": str(work),
-        "MLFLOW_TRACKING_URI": stack.url,
-        "MLFLOW_TRACKING_TOKEN": people.ci.token,
-    }
-    process = subprocess.Popen(
-        [sys.executable, "-W", "ignore", str(ROOT / "demo" / "receiver.py")],
-        env=env,
-        stdout=subprocess.PIPE,
-        stderr=(work / "receiver.log").open("w"),
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        port = process.stdout.readline().strip()
-        webhook = people.admin.post(
-            "webhooks",
-            {
-                "url": f"http://127.0.0.1:{port}/approval",
-                "event_types": ["approval.requested"],
-                "scope_type": "schema",
-                "scope": "prod.oncology",
-            },
-        )
-        (work / "secret").write_text(webhook["secret"])
-        yield webhook["id"]
-    finally:
-        process.terminate()
-        process.wait(timeout=10)
-
-
-def prepare(people: Cast, work: Path) -> None:
-    """Set up what a team sets up once: data, package, pipeline, policy, endpoint."""
-    owner = people.owner
-    people.admin.post(
-        "policies",
-        {
-            "securable_type": "catalog",
-            "full_name": "prod",
-            "alias_pattern": "Champion",
-            "approvals_needed": 1,
-            "checks": ["holdout-accuracy"],
-        },
-    )
-    owner.post("datasets", {"name": "prod.oncology.records"})
-    owner.upload("datasets/prod.oncology.records/snapshots", write_data(work))
-    owner.post("packages", {"name": "prod.oncology.trainer"})
-    owner.upload("packages/prod.oncology.trainer/versions", {"file": zip_package(work)})
-    owner.post(
-        "pipelines",
-        {
-            "name": "prod.oncology.nightly",
-            "package": "prod.oncology.trainer",
-            "target_model": MODEL,
-            "request_alias": "Champion",
-            "dataset": "prod.oncology.records",
-        },
-    )
-
-
-def create_endpoint(people: Cast) -> None:
-    steps = [{"weight": w, "min_duration_seconds": STEP_SECONDS} for w in STEPS]
-    people.owner.post(
-        "endpoints",
-        {
-            "name": ENDPOINT,
-            "model": MODEL,
-            "alias": "Champion",
-            "plan": {"steps": steps, "bake_seconds": 2},
-        },
-    )
-    people.owner.grant("endpoint", ENDPOINT, "shop", "QUERY")
 
 
 def train(people: Cast, **parameters: str) -> dict[str, Any]:

@@ -1,22 +1,15 @@
-"""`manage.py adopt`, from a database, in place and from a server."""
+"""`manage.py adopt`, from a database."""
 
 from __future__ import annotations
 
 import json
-import os
-import signal
-import socket
-import sqlite3
-import sys
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.conf import LazySettings
 from django.core.management import CommandError, call_command
-from django.db import connection
 from mlflow import MlflowClient
 
 from access.models import User
@@ -28,77 +21,18 @@ from registry import artifacts
 from registry import services as registry
 from registry.lineage import lineage_of
 from registry.models import (
-    Adoption,
     Alias,
-    Experiment,
     ModelVersion,
     RegisteredModel,
     Schema,
 )
-from registry.store import store, tracking_store
-from tests.mlflow_sources import careless_disk, fill, server, write_model
-
-MAP = """\
-- from: Fraud model
-  to: prod.fraud.scorer
-  owner: owner
-"""
-Adopt = Callable[..., dict[str, Any]]
-
-
-@pytest.fixture(scope="session")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory of an MLflow database and its files, made by the stock client."""
-    root = tmp_path_factory.mktemp("mlflow")
-    url = f"sqlite:///{root}/mlflow.db"
-    with careless_disk():
-        fill(MlflowClient(url, url), root, artifact_location=f"file://{root}/mlruns")
-    return root
-
-
-@pytest.fixture
-def url(source: Path) -> str:
-    return f"sqlite:///{source}/mlflow.db"
-
-
-@pytest.fixture
-def mapping(tmp_path: Path) -> str:
-    path = tmp_path / "map.yaml"
-    path.write_text(MAP)
-    return str(path)
-
-
-@pytest.fixture
-def adopt(admin: User, owner: User) -> Adopt:
-    """Run the command with --json; return what it prints, with its exit code."""
-
-    def run(origin: str, *arguments: str) -> dict[str, Any]:
-        out, code = StringIO(), 0
-        try:
-            call_command(
-                "adopt",
-                origin,
-                "--into",
-                "prod.sales",
-                "--json",
-                *arguments,
-                stdout=out,
-            )
-        except SystemExit as end:
-            code = int(end.code or 0)
-        return {"exit_code": code, **json.loads(out.getvalue())}
-
-    return run
+from registry.store import store
+from tests.greenlight.conftest import Adopt, lines
 
 
 @pytest.fixture
 def adopted(adopt: Adopt, url: str, mapping: str) -> dict[str, Any]:
     return adopt(url, "--map", mapping, "--unreadable", "fail")
-
-
-def lines(report: dict[str, Any], result: str) -> list[str]:
-    found = [one for one in report["lines"] if one["result"] == result]
-    return sorted(one["name"] for one in found)
 
 
 def test_versions_keep_numbers_tags_runs_and_times(
@@ -326,210 +260,3 @@ def test_owner_may_not_set_an_alias_as_adopted(
             version.model, "x", version, adopted_from="this", principal=owner
         )
     assert not Alias.objects.exists()
-
-
-@pytest.mark.parametrize("revision", ["451aebb31d03", "from the future"])
-def test_another_schema_of_mlflow_says_what_to_upgrade(
-    adopt: Adopt, source: Path, tmp_path: Path, revision: str
-) -> None:
-    path = tmp_path / "other.db"
-    path.write_bytes((source / "mlflow.db").read_bytes())
-    with sqlite3.connect(path) as database:
-        database.execute("UPDATE alembic_version SET version_num = ?", [revision])
-    database.close()
-    what = "newer MLflow" if " " in revision else "run `mlflow db upgrade`"
-    with pytest.raises(CommandError, match=what):
-        adopt(f"sqlite:///{path}")
-
-
-@pytest.mark.parametrize(
-    ("origin", "reason"),
-    [
-        ("sqlite:////nowhere/mlflow.db", "There is no database"),
-        ("mysql://host/mlflow", "neither sqlite"),
-        ("postgresql://nobody@127.0.0.1:1/x", "cannot be read"),
-        ("http://user:secret@127.0.0.1:1", "MLFLOW_TRACKING_PASSWORD"),
-    ],
-)
-def test_origin_that_cannot_be_read(adopt: Adopt, origin: str, reason: str) -> None:
-    with pytest.raises(CommandError, match=reason):
-        adopt(origin)
-
-
-def test_several_admins_must_say_who_they_are(adopt: Adopt, url: str) -> None:
-    User.objects.create_superuser("second")
-    with pytest.raises(CommandError, match="--admin"):
-        adopt(url)
-
-
-@pytest.fixture
-def in_place(db: None, tmp_path: Path, settings: LazySettings) -> dict[str, Any]:
-    """Rows that plain MLflow wrote into our database before we came."""
-    run = _log_model(tmp_path)
-    store().create_registered_model("churn")
-    source = f"mlflow-artifacts:/{run.experiment_id}/{run.run_id}/artifacts/model"
-    for _ in range(2):
-        store().create_model_version("churn", source, run.run_id)
-    store().create_model_version("churn", "s3+lost://x", run.run_id)
-    store().delete_model_version("churn", "1")
-    store().set_registered_model_alias("churn", "Champion", "2")
-    store().transition_model_version_stage("churn", "2", "Staging", False)
-    return {"run_id": run.run_id}
-
-
-def _log_model(tmp_path: Path) -> Any:
-    experiment = tracking_store().create_experiment("training")
-    run = tracking_store().create_run(experiment, "anna", 1, [], "run").info
-    path = Path(experiment) / run.run_id / "artifacts" / "model"
-    write_model(tmp_path / "tracking" / path, "1")
-    return run
-
-
-def test_in_place_the_rows_get_three_levels_and_owners(
-    in_place: dict[str, Any], adopt: Adopt, owner: User
-) -> None:
-    report = adopt("this", "--unreadable", "fail", "--owner", "owner")
-    assert lines(report, "failed") == ["prod.sales.churn/3"]
-    assert [one.name for one in store().search_registered_models()] == [
-        "prod.sales.churn"
-    ]
-    version = ModelVersion.objects.get(number=2)
-    assert version.mlflow_run_id == in_place["run_id"]
-    assert artifacts.verify(version) == []
-    assert version.created_by == owner
-    theirs = store().get_model_version("prod.sales.churn", "2")
-    assert (theirs.status, theirs.current_stage) == ("READY", "None")
-    assert theirs.tags == {"adopted_stage": "Staging"}
-    assert theirs.aliases == ["Champion"]
-
-
-def test_in_place_experiments_get_an_owner(
-    in_place: dict[str, Any], adopt: Adopt, owner: User
-) -> None:
-    adopt("this", "--unreadable", "fail", "--owner", "owner")
-    assert [row.owner for row in Experiment.objects.filter(name="training")] == [owner]
-    registry.require_run(in_place["run_id"], principal=owner)
-    assert Event.objects.get(type="experiment.adopted").data["owner"] == "owner"
-
-
-def test_in_place_a_protected_alias_is_taken_away_until_approved(
-    in_place: dict[str, Any], adopt: Adopt, schema: Schema, admin: User
-) -> None:
-    approvals.create_policy(schema.catalog, "champion", principal=admin)
-    for _ in range(2):
-        report = adopt("this", "--unreadable", "fail")
-        assert lines(report, "needs approval") == ["prod.sales.churn@Champion"]
-        assert store().get_registered_model("prod.sales.churn").aliases == {}
-
-
-def test_in_place_second_run_does_nothing(
-    in_place: dict[str, Any], adopt: Adopt, make_version: Callable[..., ModelVersion]
-) -> None:
-    adopt("this", "--unreadable", "fail")
-    make_version(Adoption.objects.get().model)
-    again = adopt("this")
-    assert {one["result"] for one in again["lines"]} == {"already here"}
-
-
-def test_in_place_nothing_can_be_skipped(adopt: Adopt) -> None:
-    with pytest.raises(CommandError, match="--unreadable fail"):
-        adopt("this", "--unreadable", "skip")
-
-
-@pytest.mark.faults
-@pytest.mark.django_db(transaction=True)
-def test_killed_at_any_point_it_goes_on_to_the_same_end(
-    adopt: Adopt, url: str, mapping: str, tmp_path: Path
-) -> None:
-    arguments = (url, "--map", mapping, "--unreadable", "fail")
-    for run in range(60):
-        if _dies_after(55 + run % 7, lambda: adopt(*arguments)):
-            continue
-        break
-    assert 3 < run < 59
-    assert lines(adopt(*arguments), "taken over") == []
-    statuses = ModelVersion.objects.order_by("model__full_name", "number")
-    assert list(statuses.values_list("number", "status")) == [
-        (1, "ready"),
-        (2, "failed"),
-        (1, "ready"),
-        (3, "ready"),
-        (1, "ready"),
-    ]
-    for version in ModelVersion.objects.filter(status="ready"):
-        assert artifacts.verify(version) == []
-    assert Alias.objects.count() == 2
-    kinds = list(Event.objects.values_list("type", flat=True))
-    assert kinds.count("model_version.adopted") == 5
-    assert not list(verify_chain())
-
-
-_inherited: list[Any] = []
-
-
-def _dies_after(steps: int, work: Callable[[], Any]) -> bool:
-    """Do the work in a child that gets SIGKILL at a statement or file operation."""
-    child = os.fork()
-    if child == 0:
-        _inherited.append(connection.connection)  # the parent's; never close it
-        connection.connection = None
-        left = steps
-
-        def tick(event: str = "sql", arguments: Any = ()) -> None:
-            nonlocal left
-            if event in {"sql", "os.rename", "os.mkdir", "os.chmod", "shutil.rmtree"}:
-                left -= 1
-                if left == 0:
-                    os.kill(os.getpid(), signal.SIGKILL)
-
-        def counted(execute: Any, *parameters: Any) -> Any:
-            tick()
-            return execute(*parameters)
-
-        sys.addaudithook(tick)
-        with connection.execute_wrapper(counted):
-            work()
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
-    return os.WIFSIGNALED(status)
-
-
-def test_server_is_read_with_the_stock_client(
-    adopt: Adopt, source: Path, tmp_path: Path, mapping: str
-) -> None:
-    root = tmp_path / "server"
-    root.mkdir()
-    (root / "mlflow.db").write_bytes((source / "mlflow.db").read_bytes())
-    with server(root, _free_port()) as address:
-        _register_by_server(address, root)
-        report = adopt(address, "--map", mapping, "--unreadable", "skip")
-    assert report["exit_code"] == 0
-    # its own directories are the server's business, its artifact store is ours
-    assert lines(report, "taken over") == [
-        "prod.fraud.scorer",
-        "prod.sales.churn",
-        "prod.sales.greeting",
-        "prod.sales.greeting/1",
-        "prod.sales.served",
-        "prod.sales.served/1",
-        "prod.sales.served@Champion",
-    ]
-    version = ModelVersion.objects.get(model__name="served")
-    assert artifacts.verify(version) == []
-    assert version.lineage["adopted_from"] == address
-    assert not list((tmp_path / "adoption").iterdir())
-
-
-def _register_by_server(address: str, root: Path) -> None:
-    client = MlflowClient(address, address)
-    run = client.create_run(client.create_experiment("served")).info
-    client.log_artifacts(run.run_id, str(write_model(root / "model", "7")), "model")
-    client.create_registered_model("served")
-    client.create_model_version("served", f"{run.artifact_uri}/model", run.run_id)
-    client.set_registered_model_alias("served", "Champion", "1")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

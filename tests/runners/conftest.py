@@ -125,3 +125,11 @@ def finish() -> Callable[[Run], Run]:
         return Run.objects.select_related("pipeline", "package_version").get(pk=run.pk)
 
     return do
+
+
+def start(pipeline: Pipeline, **options: object) -> Run:
+    return runners.start_run(pipeline, principal=pipeline.owner, **options)
+
+
+def log_of(run: Run) -> str:
+    return runners.read_log(run, principal=run.run_as).text
