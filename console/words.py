@@ -68,6 +68,13 @@ _STATES = {
     "draining": (_OVER, "clock"),
     "stopped": (_OVER, "stop"),
     "crash_loop": (_BAD, "alert"),
+    # webhooks, their circuits and deliveries
+    "active": (_GOOD, "check"),
+    "disabled": (_OVER, "stop"),
+    "delivered": (_GOOD, "check"),
+    "closed": (_GOOD, "check"),
+    "open": (_BAD, "pause"),
+    "half_open": (_WAITS, "clock"),
 }
 
 
@@ -148,7 +155,14 @@ _DEEDS = {
     "delegation.created": "delegated approvals until {ends_at}:",
     "delegation.revoked": "ended the delegation",
     "webhook.created": "created the webhook",
+    "webhook.updated": "changed the webhook",
     "webhook.disabled": "disabled the webhook",
+    "webhook.enabled": "enabled the webhook",
+    "webhook.deleted": "deleted the webhook",
+    "webhook.pinged": "sent a test to the webhook",
+    "webhook.redelivered": "sent {count} again to the webhook",
+    "webhook.secret_rotated": "gave a new secret to the webhook",
+    "webhook.secret_expired": "ended the old secret of the webhook",
     "package.uploaded": "uploaded the package",
     "package.trained": "trained the package",
     "dataset.created": "created the dataset",
@@ -194,6 +208,7 @@ _ICON_OF_NOUN = {
     "dataset": "file",
     "snapshot": "file",
     "endpoint": "endpoint",
+    "webhook": "webhook",
     "model_server": "server",
     "rollout": "endpoint",
 }
@@ -253,6 +268,7 @@ _PAGES = {
     "experiment": "experiment",
     "approvalrequest": "request",
     "run": "run",
+    "webhook": "webhook",
 }
 
 

@@ -8,53 +8,35 @@ address it has must be allowed, and the checked address is the one dialled.
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from typing import Self
 
 import httpcore
 import httpx
 from django.conf import settings
 
+from core.addresses import (
+    Address,
+    OutboundRefused,
+    addresses_of,
+    check_addresses,
+    check_peer,
+    default_port,
+)
 from core.errors import DomainError
+from core.streams import Deadline, Stream, closed_on_error, errors_as
 
 HEAD_BYTES = 1024
 MAX_BODY_BYTES = 64 * 1024
 MAX_UNIX_BODY_BYTES = 64 * 2**20
-_CHUNK_BYTES = 16 * 1024
-_LOWEST_FREE_PORT = 1024
 _HIGHEST_PORT = 65535
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-# `is_global` alone lets multicast, NAT64, 6to4 and IPv4-compatible forms pass.
-_NEVER = [
-    ipaddress.ip_network(text)
-    for text in (
-        "192.0.0.0/24",  # IETF protocol assignments
-        "192.88.99.0/24",  # 6to4 relays
-        "224.0.0.0/4",  # multicast
-        "2001::/23",  # Teredo and other assignments
-        "2001:db8::/32",  # documentation
-        "2002::/16",  # 6to4
-        "3fff::/20",  # documentation
-    )
-]
-_IPV6_UNICAST = ipaddress.ip_network("2000::/3")
-
-
-class OutboundRefused(DomainError):
-    """The address is none that this installation calls."""
-
-    error_code = "INVALID_PARAMETER_VALUE"
 
 
 class OutboundFailed(DomainError):
@@ -87,11 +69,68 @@ def post(
     `timeout` is the total in seconds. Raises OutboundRefused when the address may
     not be called, and OutboundFailed when no answer came.
     """
-    check_url(url)
-    backend = _GuardedBackend(_Deadline(timeout), httpx.URL(url).scheme)
-    pool = httpcore.ConnectionPool(ssl_context=_ssl(), network_backend=backend)
-    request = httpx.Request("POST", url, content=body, headers=dict(headers))
-    return _exchange(pool, request, MAX_BODY_BYTES)
+    with Session(timeout) as session:
+        return session.post(url, body, headers)
+
+
+class Session:
+    """Several POSTs in a row; a connection whose address was checked is used again.
+
+    For moments, not for hours: what the name resolves to, and what is allowed, is
+    asked only when a connection is made. `timeout` is the total of each POST.
+    """
+
+    def __init__(self, timeout: float) -> None:
+        self._timeout = timeout
+        self._deadline = Deadline(timeout)
+        self._client: httpx.Client | None = None
+        self._scheme = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._close()
+
+    def post(
+        self, url: str, body: bytes, headers: Mapping[str, str]
+    ) -> OutboundResponse:
+        """POST as `post` does. Raises OutboundRefused and OutboundFailed."""
+        check_url(url)
+        self._deadline.restart(self._timeout)
+        request = httpx.Request("POST", url, content=body, headers=dict(headers))
+        is_used = self._client is not None
+        try:
+            return _send(self._client_for(request), request, MAX_BODY_BYTES)
+        except _CutOff as error:
+            self._close()
+            if not is_used:
+                raise OutboundFailed(_explain(error.cause, request)) from error
+        # the other side may close a connection that waits, in the very moment
+        return self._post_anew(request)
+
+    def _post_anew(self, request: httpx.Request) -> OutboundResponse:
+        try:
+            return _send(self._client_for(request), request, MAX_BODY_BYTES)
+        except _CutOff as error:
+            self._close()
+            raise OutboundFailed(_explain(error.cause, request)) from error
+
+    def _client_for(self, request: httpx.Request) -> httpx.Client:
+        if self._client is None or self._scheme != request.url.scheme:
+            self._close()
+            self._scheme = request.url.scheme
+            backend = _GuardedBackend(self._deadline, self._scheme)
+            pool = httpcore.ConnectionPool(
+                ssl_context=_ssl(), network_backend=backend, max_connections=1
+            )
+            self._client = _client(pool)
+        return self._client
+
+    def _close(self) -> None:
+        if self._client is not None:
+            self._client.close()
+        self._client = None
 
 
 def unix_get(socket_path: str, path: str, *, timeout: float) -> OutboundResponse:
@@ -122,7 +161,7 @@ def check_url(url: str) -> None:
     """
     try:
         parts = httpx.URL(url)
-        port = parts.port or _default_port(parts.scheme)
+        port = parts.port or default_port(parts.scheme)
     except (httpx.InvalidURL, ValueError) as error:
         raise OutboundRefused(f"The URL is not valid: {error}.") from error
     if parts.scheme not in {"https", "http"} or not parts.raw_host:
@@ -134,18 +173,14 @@ def check_url(url: str) -> None:
     if parts.scheme == "http" and not settings.WEBHOOK_ALLOWED_NETWORKS:
         raise OutboundRefused("The URL must start with https://.")
     host = parts.raw_host.decode("ascii").strip("[]")
-    if numeric := _look_up(host, port, socket.AI_NUMERICHOST):
-        _check_addresses(numeric, parts.scheme, port)
-
-
-def _default_port(scheme: str) -> int:
-    return 443 if scheme == "https" else 80
+    if numeric := addresses_of(host, port, socket.AI_NUMERICHOST):
+        check_addresses(numeric, parts.scheme, port)
 
 
 def _unix_exchange(
     socket_path: str, request: httpx.Request, timeout: float
 ) -> OutboundResponse:
-    backend = _GuardedBackend(_Deadline(timeout), "http")
+    backend = _GuardedBackend(Deadline(timeout), "http")
     pool = httpcore.ConnectionPool(uds=socket_path, network_backend=backend)
     return _exchange(pool, request, MAX_UNIX_BODY_BYTES)
 
@@ -153,16 +188,34 @@ def _unix_exchange(
 def _exchange(
     pool: httpcore.ConnectionPool, request: httpx.Request, max_bytes: int
 ) -> OutboundResponse:
-    started = time.monotonic()
-    request.headers.setdefault("accept-encoding", "identity")
-    client = httpx.Client(
+    try:
+        with _client(pool) as client:
+            return _send(client, request, max_bytes)
+    except _CutOff as error:
+        raise OutboundFailed(_explain(error.cause, request)) from error
+
+
+def _client(pool: httpcore.ConnectionPool) -> httpx.Client:
+    return httpx.Client(
         transport=_Transport(pool), trust_env=False, follow_redirects=False
     )
+
+
+def _send(
+    client: httpx.Client, request: httpx.Request, max_bytes: int
+) -> OutboundResponse:
+    """Exchange one request for its answer.
+
+    Raises OutboundFailed, and _CutOff when the connection was closed on us.
+    """
+    started = time.monotonic()
+    request.headers.setdefault("accept-encoding", "identity")
     try:
-        with client:
-            response = client.send(request, stream=True)
-            body = _read(response, max_bytes)
-            response.close()
+        response = client.send(request, stream=True)
+        body = _read(response, max_bytes)
+        response.close()
+    except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError) as error:
+        raise _CutOff(error) from error
     except httpx.HTTPError as error:
         raise OutboundFailed(_explain(error, request)) from error
     return OutboundResponse(
@@ -171,6 +224,14 @@ def _exchange(
         body=body,
         elapsed_seconds=time.monotonic() - started,
     )
+
+
+class _CutOff(Exception):
+    """The connection ended before the answer did."""
+
+    def __init__(self, cause: httpx.HTTPError) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
 
 
 def _read(response: httpx.Response, max_bytes: int) -> bytes:
@@ -203,78 +264,10 @@ def _ssl() -> ssl.SSLContext:
     return httpx.create_ssl_context(trust_env=False)
 
 
-class _Deadline:
-    """One total time for look-up, connect, handshake, write and read together."""
-
-    def __init__(self, seconds: float) -> None:
-        self._at = time.monotonic() + seconds
-
-    def remaining(self) -> float:
-        left = self._at - time.monotonic()
-        if left <= 0:
-            raise httpcore.ReadTimeout("the total time is over")
-        return left
-
-
-@contextmanager
-def _closed_on_error(connection: socket.socket) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:
-        connection.close()
-        raise
-
-
-@contextmanager
-def _errors_as(error: type[Exception]) -> Iterator[None]:
-    """Raise what httpx expects where the socket fails."""
-    try:
-        yield
-    except TimeoutError as timeout:
-        raise httpcore.ReadTimeout("the total time is over") from timeout
-    except OSError as cause:
-        raise error(cause.strerror or str(cause)) from cause
-
-
-class _Stream(httpcore.NetworkStream):
-    """A connection whose every step gets only what is left of the total time."""
-
-    def __init__(self, connection: socket.socket, deadline: _Deadline) -> None:
-        self._socket = connection
-        self._deadline = deadline
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        self._socket.settimeout(self._deadline.remaining())
-        with _errors_as(httpcore.ReadError):
-            return self._socket.recv(max_bytes)
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        for start in range(0, len(buffer), _CHUNK_BYTES):
-            self._socket.settimeout(self._deadline.remaining())
-            with _errors_as(httpcore.WriteError):
-                self._socket.sendall(buffer[start : start + _CHUNK_BYTES])
-
-    def close(self) -> None:
-        self._socket.close()
-
-    def start_tls(
-        self,
-        ssl_context: ssl.SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,
-    ) -> httpcore.NetworkStream:
-        self._socket.settimeout(self._deadline.remaining())
-        with _closed_on_error(self._socket), _errors_as(httpcore.ConnectError):
-            secured = ssl_context.wrap_socket(
-                self._socket, server_hostname=server_hostname
-            )
-        return _Stream(secured, self._deadline)
-
-
 class _GuardedBackend(httpcore.NetworkBackend):
     """Resolves once, checks every address, and dials one that was checked."""
 
-    def __init__(self, deadline: _Deadline, scheme: str) -> None:
+    def __init__(self, deadline: Deadline, scheme: str) -> None:
         self._deadline = deadline
         self._scheme = scheme
 
@@ -287,7 +280,7 @@ class _GuardedBackend(httpcore.NetworkBackend):
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
         addresses = _resolve(host, port, self._deadline)
-        _check_addresses(addresses, self._scheme, port)
+        check_addresses(addresses, self._scheme, port)
         failure = OSError("no address")
         for position, address in enumerate(addresses, start=1):
             # a dead address gets its share of the time, not all of it
@@ -297,9 +290,11 @@ class _GuardedBackend(httpcore.NetworkBackend):
             except OSError as error:
                 failure = error
                 continue
+            with closed_on_error(connection):
+                check_peer(connection, address)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            return _Stream(connection, self._deadline)
-        with _errors_as(httpcore.ConnectError):
+            return Stream(connection, self._deadline)
+        with errors_as(httpcore.ConnectError):
             raise failure
 
     def connect_unix_socket(
@@ -310,12 +305,12 @@ class _GuardedBackend(httpcore.NetworkBackend):
     ) -> httpcore.NetworkStream:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         connection.settimeout(self._deadline.remaining())
-        with _closed_on_error(connection), _errors_as(httpcore.ConnectError):
+        with closed_on_error(connection), errors_as(httpcore.ConnectError):
             connection.connect(path)
-        return _Stream(connection, self._deadline)
+        return Stream(connection, self._deadline)
 
 
-def _resolve(host: str, port: int, deadline: _Deadline) -> list[Address]:
+def _resolve(host: str, port: int, deadline: Deadline) -> list[Address]:
     """Look a name up within the deadline.
 
     In a thread of its own: getaddrinfo knows no time limit and cannot be stopped.
@@ -323,7 +318,7 @@ def _resolve(host: str, port: int, deadline: _Deadline) -> list[Address]:
     answer: Future[list[Address]] = Future()
 
     def look_up() -> None:
-        answer.set_result(_look_up(host, port))
+        answer.set_result(addresses_of(host, port))
 
     threading.Thread(target=look_up, name="look-up", daemon=True).start()
     try:
@@ -333,57 +328,3 @@ def _resolve(host: str, port: int, deadline: _Deadline) -> list[Address]:
     if not addresses:
         raise httpcore.ConnectError("there is no such host")
     return addresses
-
-
-def _look_up(host: str, port: int, flags: int = 0) -> list[Address]:
-    """Return the addresses of a host, none when there is no such host."""
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
-    except (OSError, UnicodeError):
-        return []
-    addresses = [ipaddress.ip_address(str(sockaddr[0])) for *_, sockaddr in found]
-    return list(dict.fromkeys(addresses))
-
-
-def _check_addresses(addresses: list[Address], scheme: str, port: int) -> None:
-    """Let a host through only if every address that it has may be called.
-
-    The text does not repeat the address: what a name resolves to inside our
-    network is nobody's business.
-    """
-    for address in addresses:
-        if _is_listed(address):
-            continue
-        if not is_public(address):
-            raise OutboundRefused(
-                "The host is not on the public internet. An administrator can allow "
-                "its network with GREENLIGHT_WEBHOOK_ALLOWED_NETWORKS."
-            )
-        if scheme != "https":
-            raise OutboundRefused("The URL must start with https://.")
-        if port != _default_port("https") and port < _LOWEST_FREE_PORT:
-            raise OutboundRefused(f"Use port 443 or one from {_LOWEST_FREE_PORT} up.")
-
-
-def _is_listed(address: Address) -> bool:
-    networks: list[str] = settings.WEBHOOK_ALLOWED_NETWORKS
-    plain = _unmapped(address)
-    return any(
-        plain in ipaddress.ip_network(network, strict=False) for network in networks
-    )
-
-
-def is_public(address: Address) -> bool:
-    """Tell whether an address is one of the public internet, and nothing else."""
-    plain = _unmapped(address)
-    if any(plain in network for network in _NEVER):
-        return False
-    if isinstance(plain, ipaddress.IPv6Address):
-        return plain in _IPV6_UNICAST and plain.is_global
-    return plain.is_global
-
-
-def _unmapped(address: Address) -> Address:
-    """Return the IPv4 address inside ::ffff:a.b.c.d, else the address."""
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return mapped or address

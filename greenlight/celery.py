@@ -36,6 +36,7 @@ SWEEPS: list[tuple[str, float]] = [
     ("approvals.notices.remind", 30.0),
     ("approvals.mail.send_due", 2.0),
     ("webhooks.tasks.send_due", 0.5),
+    ("webhooks.tasks.erase_old_secrets", 60.0),
     ("runners.keeper.move_runs", 0.2),
 ]
 _LONGEST_PAUSE_SECONDS = 30.0

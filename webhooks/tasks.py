@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-from functools import partial
-from uuid import UUID
-
 from celery import shared_task
-from django.db import transaction
 
-from events.models import Event
-from events.relay import ring
-from events.tasks import subscriber
 from webhooks import dispatch, services
+from webhooks.services.deliveries import FAN_OUT
 
 
-@subscriber
-def fan_out(event: Event) -> None:
-    """Write down the deliveries of an event, and ring for them after the commit."""
-    for delivery in services.fan_out(event):
-        transaction.on_commit(partial(ring, "webhooks.tasks.deliver", str(delivery.pk)))
+@shared_task(name=FAN_OUT)
+def fan_out(event_id: str) -> None:
+    """Write down the deliveries of what waits, and begin to send them at once.
 
-
-@shared_task
-def deliver(delivery_id: str) -> None:
-    """Begin to send one delivery; the place in the worker is free again at once."""
-    dispatch.start(UUID(delivery_id))
+    One ring does the work of all that wait, so that a burst costs a few
+    transactions; the rings that come later find nothing.
+    """
+    for webhook_id in services.fan_out_waiting():
+        dispatch.wake(webhook_id)
 
 
 def send_due() -> None:
     """Begin to send everything that is due: retries, and what a lost ring left."""
-    for delivery_id in services.due_deliveries(limit=dispatch.MAX_SENDERS):
-        dispatch.start(delivery_id)
+    for webhook_id in services.due_webhooks():
+        dispatch.wake(webhook_id)
+
+
+def erase_old_secrets() -> None:
+    """Erase secrets that were rotated out, once their time is over."""
+    services.erase_old_secrets()

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pytest_httpserver import HTTPServer
 
-from core import outbound
+from core import addresses, outbound
 from core.outbound import OutboundFailed, OutboundRefused
 
 LOOPBACK = ["127.0.0.0/8", "::1/128"]
@@ -297,7 +297,7 @@ def test_missing_unix_socket_is_a_failure(tmp_path: Path) -> None:
 def test_public_is_never_wider_than_the_standard_library(
     address: ipaddress.IPv4Address | ipaddress.IPv6Address,
 ) -> None:
-    if outbound.is_public(address):
+    if addresses.is_public(address):
         assert not address.is_private
         assert not address.is_loopback
         assert not address.is_link_local

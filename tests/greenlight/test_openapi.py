@@ -20,6 +20,7 @@ METHODS = ("get", "post", "put", "patch", "delete")
 # these take no body: what to do is in the path
 BODILESS = {"cancellation_post", "redelivery_post", "rollout_command_post"}
 BODILESS |= {"serving_token_post", "run_cancel_post", "access_request_withdraw_post"}
+BODILESS |= {"disabling_post", "enabling_post", "ping_post"}  # of webhooks
 
 
 def routes(patterns: Any = None, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -21,7 +21,7 @@ def test_signature_is_that_of_the_library(
     message_id: uuid.UUID, moment: int, text: str
 ) -> None:
     secret = signing.new_secret()
-    headers = signing.sign(secret, message_id, moment, text.encode())
+    headers = signing.sign([secret], str(message_id), moment, text.encode())
     at = dt.datetime.fromtimestamp(moment, tz=dt.UTC)
     assert headers["webhook-signature"] == Webhook(secret).sign(
         str(message_id), at, text

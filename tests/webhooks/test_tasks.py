@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import socket
-import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 
 import pytest
-from django.db import connection
 from pytest_httpserver import HTTPServer
 
 from events.models import Event, OutboxEntry
@@ -29,9 +28,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 def _senders_end() -> Iterator[None]:
     """Leave no thread behind that still talks to this test's database."""
     yield
-    for thread in threading.enumerate():
-        if thread.name.startswith("sender "):
-            thread.join(DEADLINE_SECONDS)
+    assert dispatch.wait_until_idle(DEADLINE_SECONDS)
 
 
 @pytest.fixture
@@ -43,8 +40,8 @@ def tar_pit() -> Iterator[str]:
 
 def test_event_that_comes_twice_is_owed_once(webhook: Webhook, event: Event) -> None:
     assert OutboxEntry.objects.filter(event=event, task=tasks.fan_out.name).exists()
-    tasks.fan_out(str(event.pk))
-    tasks.fan_out(str(event.pk))
+    assert services.fan_out_waiting() == {webhook.pk}
+    assert services.fan_out_waiting() == set()
     assert Delivery.objects.filter(event=event).count() == 1
 
 
@@ -65,13 +62,11 @@ def test_due_delivery_reaches_the_receiver(
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("_senders_end")
-def test_ring_sends_one_delivery(
+def test_event_is_sent_as_soon_as_it_is_fanned_out(
     webhook: Webhook, make_event: Callable[..., Event], httpserver: HTTPServer
 ) -> None:
     httpserver.expect_request("/hook").respond_with_data("")
-    (delivery,) = services.fan_out(make_event())
-
-    tasks.deliver(str(delivery.pk))
+    tasks.fan_out(str(make_event().pk))
 
     wait_until(lambda: Delivery.objects.get().status == DeliveryStatus.DELIVERED)
 
@@ -99,17 +94,12 @@ def test_receiver_that_never_answers_delays_no_other_one(
     assert not Attempt.objects.exclude(delivery__webhook=healthy).exists()
 
 
-@pytest.mark.django_db(transaction=True)
-@pytest.mark.usefixtures("_senders_end")
-def test_nothing_is_claimed_when_every_sender_is_busy(
-    webhook: Webhook,
-    make_event: Callable[..., Event],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(dispatch, "_free", threading.BoundedSemaphore(1))
-    dispatch._free.acquire()
-    (delivery,) = services.fan_out(make_event())
-    assert dispatch.start(delivery.pk) is None
-    delivery.refresh_from_db()
-    assert delivery.attempts_begun == 0
-    connection.close()
+def test_lanes_are_few_while_none_is_held_up() -> None:
+    senders, webhook = dispatch._Senders(), uuid.uuid4()
+    senders.threads = dispatch.MAX_SENDERS  # all of them are busy elsewhere
+    assert senders.wake(webhook)
+    assert not senders.wake(webhook)
+    senders.begun_at[webhook] -= 1
+    assert not senders.wake(webhook)  # held up, but others need the threads
+    senders.threads = 1
+    assert senders._deserves_lane(webhook)
