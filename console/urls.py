@@ -24,6 +24,7 @@ from console.views import (
     search,
     session,
     versions,
+    webhooks,
 )
 
 app_name = "console"
@@ -38,6 +39,8 @@ _DATASET = "datasets/<str:full_name>/"
 # may be called `permissions`
 _OBJECT = "objects/<str:kind>/<path:full_name>/"
 _GRANTS = f"{_OBJECT}permissions/"
+_WEBHOOK = "webhooks/<uuid:webhook_id>/"
+_DELIVERY = f"{_WEBHOOK}deliveries/<uuid:delivery_id>/"
 _PRINCIPAL = "principals/<str:name>/"
 
 urlpatterns = [
@@ -105,6 +108,23 @@ urlpatterns = [
         access_requests.answer,
         name="answer_access_request",
     ),
+    path("webhooks/", webhooks.webhooks, name="webhooks"),
+    path("webhooks/new/", webhooks.new_webhook, name="new_webhook"),
+    path("webhooks/create/", webhooks.create_webhook, name="create_webhook"),
+    path(_WEBHOOK, webhooks.webhook, name="webhook"),
+    path(f"{_WEBHOOK}settings/", webhooks.webhook_settings, name="webhook_settings"),
+    path(f"{_WEBHOOK}update/", webhooks.update_webhook, name="update_webhook"),
+    path(f"{_WEBHOOK}rotate-secret/", webhooks.rotate_secret, name="rotate_secret"),
+    path(f"{_WEBHOOK}ping/", webhooks.ping_webhook, name="ping_webhook"),
+    path(f"{_WEBHOOK}delete/", webhooks.delete_webhook, name="delete_webhook"),
+    path(
+        f"{_WEBHOOK}redeliver-failed/",
+        webhooks.redeliver_failed,
+        name="redeliver_failed",
+    ),
+    path(_DELIVERY, webhooks.delivery, name="delivery"),
+    path(f"{_DELIVERY}redeliver/", webhooks.redeliver, name="redeliver"),
+    path(f"{_WEBHOOK}<str:verb>/", webhooks.steer_webhook, name="steer_webhook"),
     path("principals/", principals.principals, name="principals"),
     path("principals/create/", principals.create_principal, name="create_principal"),
     path(_PRINCIPAL, principals.principal, name="principal"),

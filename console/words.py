@@ -78,7 +78,12 @@ _STATES = {
 }
 
 
-_WORDS = {"step": "Shifting"}
+_WORDS = {
+    "step": "Shifting",
+    "open": "Circuit open",
+    "half_open": "Circuit half open",
+    "closed": "Closed",
+}
 
 
 def look_of_state(state: str) -> Look:

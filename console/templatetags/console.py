@@ -197,6 +197,7 @@ _NAVIGATION = (
     ("console:pipelines", "Pipelines"),
     ("console:endpoints", "Endpoints"),
     ("console:activity", "Activity"),
+    ("console:webhooks", "Webhooks"),
     ("console:principals", "Principals"),
 )
 

@@ -197,6 +197,7 @@ def test_every_page_is_accessible_in_both_themes_and_on_small_screens(
         "services": "/principals/?kind=service",
         "group": "/principals/fraud-team/",
         "service": "/principals/scoring-job/",
+        "webhooks-none": "/webhooks/",
     }
     _look_at(managed, open_page(chromium, live_server), keeper, shots)
 
