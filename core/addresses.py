@@ -21,6 +21,7 @@ _NEVER = [
     ipaddress.ip_network(text)
     for text in (
         "192.0.0.0/24",  # IETF protocol assignments
+        "168.63.129.16/32",  # what Azure tells its machines, at a public address
         "192.88.99.0/24",  # 6to4 relays
         "224.0.0.0/4",  # multicast
         "2001::/23",  # Teredo and other assignments

@@ -17,6 +17,7 @@ from django.conf import LazySettings
 from hypothesis import given
 from hypothesis import strategies as st
 from pytest_httpserver import HTTPServer
+from werkzeug import Response
 
 from core import addresses, outbound
 from core.outbound import OutboundFailed, OutboundRefused
@@ -81,10 +82,53 @@ def test_answer_carries_status_headers_and_head(httpserver: HTTPServer) -> None:
         "224.0.0.1",
         "192.0.0.8",
         "255.255.255.255",
+        # metadata of clouds, in every spelling that a resolver takes
+        "0251.0376.0251.0376",
+        "0xa9fea9fe",
+        "0xA9.0xFE.0xA9.0xFE",
+        "169.254.43518",
+        "169.16689662",
+        "\u2460\u2461\u2466.0.0.1",
+        "100.100.100.200",
+        "192.0.0.192",
+        "168.63.129.16",
+        "[::a9fe:a9fe]",
+        "[::ffff:a9fe:a9fe]",
+        "[::ffff:0:a9fe:a9fe]",
+        "[0:0:0:0:0:ffff:a9fe:a9fe]",
+        "[64:ff9b::a9fe:a9fe]",
+        "[64:ff9b:1:a9fe:a9:fe00::]",
+        "[2002:a9fe:a9fe::1]",
+        "[2001:0:a9fe:a9fe::1]",  # Teredo
+        "[2001:10::1]",
+        "[2001:db8::1]",
+        "[3fff::1]",
+        "[5f00::1]",
+        "[100::1]",
+        "[fe80::a9fe:a9fe]",
+        "[fec0::a9fe:a9fe]",
+        "[ff05::1]",
+        "[fc00::1]",
+        "[fd12:3456::1]",
     ],
 )
 def test_no_spelling_of_an_inner_address_is_called(host: str) -> None:
     with pytest.raises(OutboundRefused):
+        send(f"https://{host}/")
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        f"{METADATA}.",
+        "%31%32%37.0.0.1",
+        "[fe80::1%25lo]",
+        "localhost.",
+        "ip6-localhost",
+    ],
+)
+def test_spelling_that_only_some_resolvers_take_is_not_called_either(host: str) -> None:
+    with pytest.raises((OutboundRefused, OutboundFailed), match=r"internet|no such"):
         send(f"https://{host}/")
 
 
@@ -240,6 +284,126 @@ def test_tar_pit_is_left_at_the_total_deadline(tar_pit: int) -> None:
     with pytest.raises(OutboundFailed, match="in time"):
         send(f"http://127.0.0.1:{tar_pit}/", timeout=0.5)
     assert time.monotonic() - started < 3
+
+
+class _Raw(socketserver.BaseRequestHandler):
+    """Sends a beginning, and then the same again and again, for ever."""
+
+    def handle(self) -> None:
+        try:
+            self.request.recv(65536)
+            self.request.sendall(self.server.beginning)
+            while not self.server.over.is_set():
+                self.request.sendall(self.server.again)
+        except OSError:
+            pass
+
+
+@pytest.mark.usefixtures("allowed")
+@pytest.mark.parametrize(
+    ("beginning", "again", "is_answer"),
+    [
+        (b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 65536, True),
+        (
+            b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
+            b"1000\r\n" + b"x" * 4096 + b"\r\n",
+            True,
+        ),
+        (
+            b"HTTP/1.1 200 OK\r\ncontent-length: 10485760\r\n\r\n",
+            b"x" * 65536,
+            True,
+        ),
+        (b"HTTP/1.1 200 OK\r\n", b"x-more: " + b"x" * 4096 + b"\r\n", False),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 100, False),
+        (b"", b"nonsense" * 100, False),
+    ],
+    ids=["endless", "endless chunks", "10 MB", "headers", "continue", "nonsense"],
+)
+def test_endless_answer_is_cut(beginning: bytes, again: bytes, is_answer: bool) -> None:
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Raw) as server:
+        server.daemon_threads = True
+        server.over = threading.Event()
+        server.beginning, server.again = beginning, again
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}/"
+        started = time.monotonic()
+        if is_answer:
+            assert len(send(url, timeout=5).body) == 64 * 1024
+        else:
+            with pytest.raises(OutboundFailed):
+                send(url, timeout=2)
+        assert time.monotonic() - started < 6
+        server.over.set()
+        server.shutdown()
+
+
+class _Counting(BaseHTTPRequestHandler):
+    """Keeps a connection for so many requests, and counts connections."""
+
+    protocol_version = "HTTP/1.1"
+
+    def setup(self) -> None:
+        super().setup()
+        self.server.connections += 1
+        self.left = self.server.most
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        self.left -= 1
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+        self.close_connection = not self.left  # and does not say so
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.mark.usefixtures("allowed")
+@pytest.mark.parametrize(("most", "connections"), [(100, 1), (1, 6), (2, 3)])
+def test_session_uses_a_connection_again_while_it_is_kept(
+    most: int, connections: int
+) -> None:
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Counting) as server:
+        server.daemon_threads = True
+        server.connections, server.most = 0, most
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}/"
+        with outbound.Session(5) as session:
+            for _ in range(6):
+                assert session.post(url, b"{}", {}).status == 200
+        assert server.connections == connections
+        server.shutdown()
+
+
+@pytest.mark.usefixtures("allowed")
+def test_each_post_of_a_session_has_its_own_deadline(httpserver: HTTPServer) -> None:
+    httpserver.expect_request("/").respond_with_handler(
+        lambda _: (time.sleep(0.3), Response())[1]
+    )
+    with outbound.Session(0.8) as session:
+        for _ in range(4):
+            assert session.post(httpserver.url_for("/"), b"{}", {}).status == 200
+
+
+@pytest.mark.usefixtures("allowed")
+def test_connection_that_leads_elsewhere_is_refused(httpserver: HTTPServer) -> None:
+    with socket.create_connection(("127.0.0.1", httpserver.port)) as connection:
+        addresses.check_peer(connection, ipaddress.ip_address("::ffff:127.0.0.1"))
+        with pytest.raises(OutboundRefused):
+            addresses.check_peer(connection, ipaddress.ip_address("127.0.0.2"))
+
+
+@pytest.mark.usefixtures("allowed")
+def test_redirect_to_loopback_is_not_followed_by_name_or_number(
+    httpserver: HTTPServer,
+) -> None:
+    for place in ("http://localhost/", "http://2130706433/", "//127.0.0.1/", "/x"):
+        httpserver.clear()
+        httpserver.expect_request("/").respond_with_data("", 307, {"Location": place})
+        assert send(httpserver.url_for("/")).status == 307
+        assert len(httpserver.log) == 1
 
 
 @pytest.mark.usefixtures("allowed")
