@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from access.facts import Fact, facts_of, settled_facts_of
 from access.models import User
 from access.privileges import EXCLUDED_FROM_ALL, Privilege
+from access.reasons import reason
 from access.rules import (
     ABSENT,
     ADMIN_HAS,
@@ -53,12 +54,12 @@ class Requirement:
     who_can_grant: tuple[str, ...]
 
     def as_reason(self) -> dict[str, Any]:
-        return {
-            "missing": self.privilege.label,
-            "securable_type": self.securable_type,
-            "full_name": self.full_name,
-            "who_can_grant": list(self.who_can_grant),
-        }
+        return reason(
+            self.privilege.label,
+            self.securable_type,
+            self.full_name,
+            self.who_can_grant,
+        )
 
 
 def require(principal: User, privilege: Privilege, securable: Securable) -> None:

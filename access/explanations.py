@@ -15,6 +15,7 @@ from access.holdings import Holding, Holdings, circles_above
 from access.models import User
 from access.operations import Need, Operation, find_operation
 from access.privileges import EXCLUDED_FROM_ALL, Privilege
+from access.reasons import reason
 from access.rules import ADMIN_HAS, POWER_OF_CONTAINER_OWNER
 from access.securables import Securable
 from access.ways import Case, case_of, kind_of, meets, needs_of, secured, ways_of
@@ -51,12 +52,9 @@ class Needed:
 
     def as_reason(self) -> dict[str, Any]:
         """Return it as a refusal tells what is missing."""
-        return {
-            "missing": self.what,
-            "securable_type": self.securable_type,
-            "full_name": self.full_name,
-            "who_can_grant": list(self.who_can_grant),
-        }
+        return reason(
+            self.what, self.securable_type, self.full_name, self.who_can_grant
+        )
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from access.facts import Fact, facts_of
 from access.models import User
 from access.operations import Need, Operation, Role, Way, find_operation, operations_on
 from access.privileges import Privilege
+from access.reasons import reason
 from access.rules import ABSENT, USE, level_names, level_of
 from access.securables import Securable
 from core.errors import PermissionDenied
@@ -140,14 +141,13 @@ def reason_of(need: Need, securable: Securable) -> dict[str, Any]:
     """Say what is missing, on which object, and who can give it."""
     what, level = need
     chain = chain_of(securable)
-    return {
-        "missing": what.label if isinstance(what, Privilege) else what.value,
-        "securable_type": str(chain[level]._meta.verbose_name),
-        "full_name": chain[level].full_name,
-        "who_can_grant": (
-            list(grantors(chain[level:])) if isinstance(what, Privilege) else []
-        ),
-    }
+    is_privilege = isinstance(what, Privilege)
+    return reason(
+        str(what.label if is_privilege else what.value),
+        str(chain[level]._meta.verbose_name),
+        chain[level].full_name,
+        grantors(chain[level:]) if is_privilege else (),
+    )
 
 
 def case_of(principal: User, thing: Any) -> Case:

@@ -74,6 +74,9 @@ def tabs_of(securable: Securable) -> list[Tab]:
     ]
     if kind == "registeredmodel":
         tabs.append(Tab("settings", "Settings", f"{own}settings/"))
+    if kind in {"catalog", "schema"}:
+        url = url_to(securable, "container_settings")
+        tabs.append(Tab("settings", "Settings", url))
     return tabs
 
 

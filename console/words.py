@@ -212,6 +212,7 @@ _ICON_OF_NOUN = {
     "package": "file",
     "dataset": "file",
     "snapshot": "file",
+    "experiment": "activity",
     "endpoint": "endpoint",
     "webhook": "webhook",
     "model_server": "server",

@@ -14,10 +14,24 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from django.db import connection
+from django.db.models import Model
 
 
 def is_postgresql() -> bool:
     return connection.vendor == "postgresql"
+
+
+def hold(row: Model) -> bool:
+    """Keep a row from being deleted to the end of the transaction; is it still there?
+
+    Others may hold it too, and change it. SQLite has one writer at a time anyway.
+    """
+    suffix = " FOR KEY SHARE" if is_postgresql() else ""
+    found = type(row)._base_manager.filter(pk=row.pk).values("pk")
+    statement, parameters = found.query.sql_with_params()
+    with connection.cursor() as cursor:
+        cursor.execute(f"{statement}{suffix}", parameters)
+        return cursor.fetchone() is not None
 
 
 def compare_names(left: str, operator: str, right: str) -> str:

@@ -9,6 +9,7 @@ from django.urls import URLPattern, URLResolver, include, path, re_path
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from console.views import api
 from core.errors import NotFound
 from greenlight import openapi
 
@@ -34,7 +35,8 @@ _rest = [path("", include(f"{app}.urls")) for app in _apps if find_spec(f"{app}.
 urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", healthz),
     path("api/v1/", include(_rest)),
-    path("api/v1/schema", openapi.document),
+    path("api/v1/schema", openapi.document, name="api-document"),
+    path("api/v1/docs/", api.api, name="api"),
     re_path(r"^api/v1/", Unknown.as_view()),
     path("", include("mlflow_api.urls")),
 ]

@@ -51,6 +51,7 @@ def create_dataset(full_name: str, *, comment: str = "", principal: User) -> Dat
     catalog, schema_name, name = split_full_name(full_name, "dataset")
     schema = registry.get_schema(f"{catalog}.{schema_name}")
     require(principal, Privilege.CREATE_DATASET, schema)
+    registry.keep(schema)
     try:
         with transaction.atomic():
             dataset = Dataset.objects.create(

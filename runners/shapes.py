@@ -6,6 +6,8 @@ import datetime as dt
 from typing import Any, NotRequired, TypedDict
 from uuid import UUID
 
+from access.shapes import NeededJson
+
 # the bodies of uploads: a form
 _BYTES = {"type": "string", "format": "binary"}
 PARTS = {"multipart/form-data": {"type": "object", "additionalProperties": _BYTES}}
@@ -132,6 +134,14 @@ class PipelinesJson(TypedDict):
 
     pipelines: list[PipelineJson]
     next_page_token: str
+
+
+class PreflightJson(TypedDict):
+    """What a run needs that its run-as principal must have, met or not."""
+
+    run_as: str
+    is_ready: bool
+    requirements: list[NeededJson]
 
 
 class RunJson(TypedDict):

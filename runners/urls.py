@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from runners import views
+from runners import pipeline_views, views
 
 _dataset = "datasets/<str:full_name>"
 _package = "packages/<str:full_name>"
@@ -21,8 +21,9 @@ urlpatterns = [
     path(f"{_package}/versions", views.PackageVersionList.as_view()),
     path(f"{_package}/versions/<str:number>", views.PackageVersionDetail.as_view()),
     path(f"{_package}/versions/<str:number>/zip", views.PackageZip.as_view()),
-    path("pipelines", views.PipelineList.as_view()),
-    path(_pipeline, views.PipelineDetail.as_view()),
+    path("pipelines", pipeline_views.PipelineList.as_view()),
+    path(f"{_pipeline}/preflight", pipeline_views.PipelinePreflight.as_view()),
+    path(_pipeline, pipeline_views.PipelineDetail.as_view()),
     path(f"{_pipeline}/runs", views.RunList.as_view()),
     path(_run, views.RunDetail.as_view()),
     path(f"{_run}/logs", views.RunLog.as_view()),

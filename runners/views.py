@@ -24,17 +24,13 @@ from runners.serializers import (
     FolderQuerySerializer,
     LogQuerySerializer,
     PageQuerySerializer,
-    PipelineSerializer,
     RunSerializer,
-    browsed_pipeline_json,
     dataset_json,
     datasets_json,
     log_json,
     output_json,
     package_json,
     package_version_json,
-    pipeline_json,
-    pipelines_json,
     run_details_json,
     run_json,
     snapshot_json,
@@ -50,8 +46,6 @@ from runners.shapes import (
     PackagesJson,
     PackageVersionJson,
     PackageVersionsJson,
-    PipelineJson,
-    PipelinesJson,
     ResultsJson,
     RunDetailsJson,
     RunJson,
@@ -233,51 +227,6 @@ class PackageZip(APIView):
         version = services.get_package_version(package, number)
         name = f"{package.name}-{version.number}.zip"
         return _download(services.open_package(version), name)
-
-
-class PipelineList(APIView):
-    """List the pipelines one may see or run; create one."""
-
-    @operation(
-        "List the pipelines that you may see or run.",
-        query=PageQuerySerializer,
-        answer=PipelinesJson,
-    )
-    def get(self, request: Request) -> Response:
-        rows = services.visible_pipelines(caller(request))
-        page, token = page_by_name(rows, request.query_params, "pipelines")
-        found = pipelines_json(page, caller(request))
-        return Response({"pipelines": found, "next_page_token": token})
-
-    @operation(
-        "Create a pipeline.", body=PipelineSerializer, answer=PipelineJson, status=201
-    )
-    def post(self, request: Request) -> Response:
-        data = PipelineSerializer.read(request.data)
-        package = services.get_package(data["package"], principal=caller(request))
-        pipeline = services.create_pipeline(
-            data["name"],
-            package,
-            data["target_model"],
-            request_alias=data["request_alias"],
-            dataset=data["dataset"],
-            parameters=data["parameters"],
-            timeout_seconds=data["timeout_seconds"],
-            comment=data["comment"],
-            principal=caller(request),
-        )
-        return Response(pipeline_json(pipeline), status=201)
-
-
-class PipelineDetail(APIView):
-    """One pipeline."""
-
-    @operation("Show a pipeline.", answer=PipelineJson)
-    def get(self, request: Request, full_name: str) -> Response:
-        pipeline = services.get_pipeline(full_name, principal=caller(request))
-        if is_browse_only(caller(request), pipeline):
-            return Response(browsed_pipeline_json(pipeline))
-        return Response(pipeline_json(pipeline))
 
 
 class RunList(APIView):

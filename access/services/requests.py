@@ -38,6 +38,8 @@ def request_access(
     """
     kind = kind_named(securable_type)
     name = kind._meta.model_name or ""
+    if not full_name.strip():
+        raise InvalidParameter("full_name must name what you need access to.")
     if not privileges:
         raise InvalidParameter("privileges must name at least one, such as EXECUTE.")
     wanted = [parse_privilege(text, name).value for text in privileges]

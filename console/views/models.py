@@ -93,6 +93,7 @@ def model_settings(
     context = {
         "object": found,
         "kind": "model",
+        "catalog": found.schema.catalog,
         "owns": is_allowed(request.user, Privilege.OWN, found),
         "may_manage": is_allowed(request.user, Privilege.MANAGE, found),
         "typed": request.POST,

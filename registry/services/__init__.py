@@ -50,6 +50,7 @@ from registry.services.namespaces import (
     get_catalog,
     get_metastore,
     get_schema,
+    keep,
     update_catalog,
     update_schema,
 )
@@ -101,6 +102,7 @@ __all__ = [
     "get_schema",
     "get_version",
     "hold_version",
+    "keep",
     "may_register",
     "may_tag",
     "readable_experiments",

@@ -21,7 +21,7 @@ from events.types import EventType
 from registry.experiments import get_experiment_by_name, is_visible, taken
 from registry.models import Experiment, Schema
 from registry.names import split_full_name
-from registry.services.namespaces import get_schema
+from registry.services.namespaces import get_schema, keep
 from registry.store import tracking_store
 
 _LONGEST_NAME = 255
@@ -118,6 +118,7 @@ def _schema_for(name: str, principal: User) -> Schema | None:
     try:
         schema = get_schema(f"{catalog}.{schema_name}")
         require(principal, Privilege.CREATE_EXPERIMENT, schema)
+        keep(schema)
     except NotFound as error:
         raise NotFound(
             f"The name {name} has three levels and so lies in the schema "

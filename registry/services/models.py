@@ -20,7 +20,7 @@ from registry.names import (
     check_model_tag,
     split_full_name,
 )
-from registry.services.namespaces import get_schema
+from registry.services.namespaces import get_schema, keep
 from registry.store import store
 
 
@@ -72,6 +72,7 @@ def create_model(
     schema = get_schema(f"{catalog}.{schema_name}")
     refuse_taken(schema, name, principal=principal)
     require(principal, Privilege.CREATE_MODEL, schema)
+    keep(schema)
     try:
         with transaction.atomic():
             model: RegisteredModel = RegisteredModel.objects.create(

@@ -11,11 +11,12 @@ from django.utils import timezone
 from access.authz import require
 from access.models import User
 from access.privileges import Privilege
+from core import sql
 from core.errors import AlreadyExists, Conflict, InvalidParameter, NotFound
 from events.services import emit
 from events.types import EventType
 from registry.models import Catalog, CodePolicy, Metastore, Schema
-from registry.names import check_name
+from registry.names import MAX_DESCRIPTION, check_length, check_name
 
 
 def get_metastore() -> Metastore:
@@ -50,6 +51,16 @@ def get_schema(full_name: str) -> Schema:
     return found
 
 
+def keep(container: Catalog | Schema) -> None:
+    """Keep a container until the transaction ends, for what is made in it.
+
+    Raises NotFound when it was deleted meanwhile.
+    """
+    if not sql.hold(container):
+        kind = container._meta.verbose_name
+        raise NotFound(f"No {kind} {container.full_name} that you may see.")
+
+
 @transaction.atomic
 def create_catalog(name: str, *, comment: str = "", principal: User) -> Catalog:
     """Create a catalog, owned by the principal; an admin may, and who is granted it."""
@@ -75,6 +86,7 @@ def create_schema(full_name: str, *, comment: str = "", principal: User) -> Sche
     catalog = get_catalog(parts[0])
     require(principal, Privilege.CREATE_SCHEMA, catalog)
     check_name(parts[1], "schema")
+    keep(catalog)
     try:
         with transaction.atomic():
             schema = Schema.objects.create(
@@ -102,6 +114,8 @@ def update_catalog(
     be registered; versions that are there already stay. What is None stays as it is.
     """
     require(principal, Privilege.OWN, catalog)
+    if comment is not None:
+        check_length(comment, "comment", MAX_DESCRIPTION)
     if code_policy is not None and code_policy not in CodePolicy.values:
         known = ", ".join(CodePolicy.values)
         raise InvalidParameter(f"code_policy {code_policy!r} must be of {known}.")
@@ -120,6 +134,7 @@ def update_catalog(
 def update_schema(schema: Schema, *, comment: str, principal: User) -> Schema:
     """Change the comment of a schema."""
     require(principal, Privilege.OWN, schema)
+    check_length(comment, "comment", MAX_DESCRIPTION)
     if changed := _change(schema, {"comment": comment}):
         emit(EventType.SCHEMA_UPDATED, schema, principal=principal, **changed)
     return schema

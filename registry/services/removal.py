@@ -5,9 +5,8 @@ from __future__ import annotations
 from django.db import transaction
 from django.utils import timezone
 
-from access.authz import is_allowed, require
 from access.models import User
-from access.privileges import Privilege
+from access.ways import require_able
 from core.errors import Conflict, NotFound
 from core.states import transition
 from events.services import emit
@@ -77,9 +76,8 @@ def delete_model(model: RegisteredModel, *, principal: User) -> None:
 
 
 def require_deleting(model: RegisteredModel, principal: User) -> None:
-    """Let the owner and holders of MANAGE through (rule P-17)."""
-    if not is_allowed(principal, Privilege.OWN, model):
-        require(principal, Privilege.MANAGE, model)
+    """Let through who may delete a model or a version of it (rule P-17)."""
+    require_able(principal, "delete", model)
 
 
 def _refuse_used(full_name: str, uses: list[str]) -> None:

@@ -16,7 +16,7 @@ from registry import hooks
 from registry.models import FormerName, RegisteredModel
 from registry.names import split_full_name
 from registry.services.models import get_model, lock_model, refuse_taken
-from registry.services.namespaces import get_schema
+from registry.services.namespaces import get_schema, keep
 from registry.services.replays import REPLAY
 from registry.store import store
 
@@ -35,6 +35,7 @@ def rename_model(
     catalog, schema_name, name = split_full_name(new_name, "new_name")
     schema = get_schema(f"{catalog}.{schema_name}")
     require(principal, Privilege.CREATE_MODEL, schema)
+    keep(schema)
     locked = lock_model(model)
     old_name = locked.full_name
     if old_name == new_name:

@@ -53,6 +53,7 @@ def create_package(full_name: str, *, comment: str = "", principal: User) -> Pac
     require(principal, Privilege.CREATE_PIPELINE, schema)
     try:
         with transaction.atomic():
+            registry.keep(schema)
             return Package.objects.create(
                 schema=schema,
                 name=name,

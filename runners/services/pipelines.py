@@ -62,6 +62,7 @@ def create_pipeline(
     catalog, schema_name, name = split_full_name(full_name, "pipeline")
     schema = registry.get_schema(f"{catalog}.{schema_name}")
     require(principal, Privilege.CREATE_PIPELINE, schema)
+    registry.keep(schema)
     _require_power_over(target_model, principal)
     chosen, folder = split_dataset(dataset, principal) if dataset else (None, "")
     try:

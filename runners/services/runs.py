@@ -15,6 +15,7 @@ from django.utils import timezone
 from access.authz import require
 from access.models import User
 from access.privileges import Privilege
+from access.ways import require_able
 from core.errors import Conflict, InvalidParameter, NotFound, PermissionDenied
 from events.relay import ring
 from events.services import emit
@@ -66,7 +67,7 @@ def start_run(
     (else the newest). The same idempotency key returns the same run.
     Raises PermissionDenied naming what the run-as principal lacks.
     """
-    require(principal, Privilege.RUN_TRAINING, pipeline)
+    require_able(principal, "train_and_register", pipeline)
     if earlier := _earlier(pipeline, idempotency_key, principal):
         return earlier
     if not pipeline.is_enabled:

@@ -63,6 +63,7 @@ def create_endpoint(
     catalog, schema_name, name = split_full_name(full_name, "endpoint")
     schema = registry.get_schema(f"{catalog}.{schema_name}")
     require(principal, Privilege.CREATE_ENDPOINT, schema)
+    registry.keep(schema)
     if model.is_prompt:
         raise InvalidParameter(f"model {model.full_name} is a prompt; name a model.")
     run_as = run_as or principal

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 import time_machine
+from django.conf import settings as configured
 from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -70,6 +71,8 @@ def test_missing_privilege_comes_with_who_can_grant_it(
             "securable_type": "model",
             "full_name": "prod.fraud.scorer",
             "who_can_grant": ["owner", "admin"],
+            "request_url": f"{configured.PUBLIC_URL}/access-requests/ask/"
+            "?kind=model&full_name=prod.fraud.scorer&add=execute",
         }
     ]
 

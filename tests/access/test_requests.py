@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from access import services as access
 from access.authz import is_allowed
 from access.models import AccessRequest, User
 from access.privileges import Privilege
+from core.errors import InvalidParameter
 from events.models import Event
 from registry.models import RegisteredModel
 
@@ -180,3 +183,9 @@ def test_own_grants_are_visible_and_others_are_not(
     mine = call(grantee, "get", path).json()["grants"]
     assert [one["principal"] for one in mine] == ["grantee"]
     assert len(call(owner, "get", path).json()["grants"]) == 2
+
+
+@pytest.mark.parametrize("name", ["", "  "])
+def test_an_empty_name_is_refused_by_its_field(owner: User, name: str) -> None:
+    with pytest.raises(InvalidParameter, match="full_name"):
+        access.request_access("model", name, ["EXECUTE"], principal=owner)

@@ -8,11 +8,13 @@ Screenshots go to GREENLIGHT_SCREENSHOTS, or to the test's own directory.
 from __future__ import annotations
 
 import datetime as dt
+import io
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from django.utils import timezone
+from mlflow.entities import Metric
 from playwright.sync_api import Browser, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
@@ -22,7 +24,10 @@ from access.privileges import Privilege
 from approvals import services as approvals
 from approvals.models import ApprovalRequest
 from registry import services as registry
-from registry.models import ModelVersion
+from registry.models import Experiment, ModelVersion, Schema
+from registry.store import tracking_store
+from runners import services as runners
+from runners.models import Run
 from serving.models import Rollout
 
 # Fixtures of the console's own tests.
@@ -40,6 +45,7 @@ from tests.e2e.browser import (
     overflow,
     sign_in,
 )
+from tests.runners.packages import package
 
 pytestmark = [pytest.mark.e2e, pytest.mark.django_db(transaction=True)]
 
@@ -75,6 +81,75 @@ def keeper(admin: User, owner: User, rollout: Rollout, grantee: User) -> User:  
     registry.set_model_tag(model, "team", "fraud", principal=owner)
     registry.create_model(f"prod.fraud.{'long_name_' * 9}", principal=owner)
     return admin
+
+
+@pytest.fixture
+def browsing(stranger: User, admin: User, schema: Schema) -> User:
+    """The stranger with a password, who holds BROWSE on prod and nothing else."""
+    stranger.set_password(PASSWORD)
+    stranger.save()
+    access.grant(schema.catalog, Privilege.BROWSE, stranger, principal=admin)
+    return stranger
+
+
+@pytest.fixture
+def trained(owner: User, approver: User, schema: Schema, rollout: Rollout) -> Run:  # noqa: F811
+    """A pipeline with runs, its data, and an experiment that the owner shares."""
+    for privilege in (
+        Privilege.CREATE_DATASET,
+        Privilege.CREATE_PIPELINE,
+        Privilege.CREATE_EXPERIMENT,
+    ):
+        access.grant(schema, privilege, owner, principal=schema.owner)
+    data = runners.create_dataset(
+        "prod.fraud.cells", comment="Cells of 2026, by plate", principal=owner
+    )
+    files = [(f"plate{n}/cells.csv", io.BytesIO(b"1,2\n" * n)) for n in range(1, 5)]
+    runners.create_snapshot(data, files, principal=owner)
+    code = runners.create_package("prod.fraud.tree", principal=owner)
+    runners.upload_package(code, package(), principal=owner)
+    pipeline = runners.create_pipeline(
+        "prod.fraud.training",
+        code,
+        rollout.endpoint.model.full_name,
+        dataset=data.full_name,
+        request_alias="Champion",
+        parameters={"epochs": "20"},
+        principal=owner,
+    )
+    access.grant(pipeline, Privilege.RUN_TRAINING, approver, principal=owner)
+    access.grant(data, Privilege.READ_DATASET, approver, principal=owner)
+    for number in range(12):
+        _end(runners.start_run(pipeline, principal=owner), number)
+    study = registry.create_experiment("prod.fraud.study", principal=owner)
+    access.grant(study, Privilege.READ_EXPERIMENT, approver, principal=owner)
+    registry.create_experiment("churn of the autumn", principal=owner)
+    store = tracking_store()
+    for number in range(3):
+        run = store.create_run(
+            study.experiment_id, "owner", 1_790_000_000_000, [], f"depth {number}"
+        )
+        store.log_metric(run.info.run_id, Metric("recall", 0.94 + number / 100, 1, 0))
+        store.log_metric(run.info.run_id, Metric("loss", 0.2 - number / 100, 1, 0))
+    return Run.objects.latest("created_at")
+
+
+def _end(run: Run, number: int) -> None:
+    """Let a run end, one in four badly, after some minutes; the last still runs."""
+    if number == 11:
+        Run.objects.filter(pk=run.pk).update(
+            status="running", started_at=timezone.now()
+        )
+        return
+    is_bad = number % 4 == 2
+    Run.objects.filter(pk=run.pk).update(
+        status="failed" if is_bad else "succeeded",
+        failure_class="user_code" if is_bad else "",
+        failure_summary="ValueError: could not convert string to float" * is_bad,
+        results={},
+        started_at=timezone.now() - dt.timedelta(minutes=3 + number * 7 % 12),
+        ended_at=timezone.now(),
+    )
 
 
 @pytest.fixture
@@ -150,6 +225,8 @@ def test_every_page_is_accessible_in_both_themes_and_on_small_screens(
     steered: User,
     keeper: User,
     waiting: ApprovalRequest,
+    trained: Run,
+    browsing: User,
     shots: Path,
 ) -> None:
     pages = {
@@ -163,7 +240,15 @@ def test_every_page_is_accessible_in_both_themes_and_on_small_screens(
         "endpoints": "/endpoints/",
         "endpoint": ENDPOINT,
         "confirm": f"{ENDPOINT}abort/",
+        "pipelines": "/pipelines/",
+        "pipeline": "/pipelines/prod.fraud.training/",
         "runs": "/runs/",
+        "run": f"/runs/{trained.pk}/",
+        "datasets": "/datasets/",
+        "dataset": "/datasets/prod.fraud.cells/",
+        "snapshot": f"/datasets/prod.fraud.cells/snapshots/{trained.snapshot.digest}/",
+        "experiments": "/experiments/",
+        "experiment": f"/experiments/{_study().pk}/",
         "activity": "/activity/",
         "account": "/account/",
         "my-permissions": GRANTS,
@@ -187,6 +272,8 @@ def test_every_page_is_accessible_in_both_themes_and_on_small_screens(
         "transfer-to": "/objects/model/prod.fraud.scorer/transfer/",
         "object-activity": "/objects/catalog/prod/activity/",
         "settings": f"{MODEL}settings/",
+        "catalog-settings": "/objects/catalog/prod/settings/",
+        "schema-settings": "/objects/schema/prod.fraud/settings/",
         "version-managed": f"{MODEL}versions/1/",
         "alias": f"{MODEL}aliases/Champion/?as_of=2026-01-01",
         "compare": f"{MODEL}compare/?v=1&v=2",
@@ -200,6 +287,20 @@ def test_every_page_is_accessible_in_both_themes_and_on_small_screens(
         "webhooks-none": "/webhooks/",
     }
     _look_at(managed, open_page(chromium, live_server), keeper, shots)
+    browsed = {
+        "browsed-schema": "/catalog/prod/fraud/",
+        "browsed-model": MODEL,
+        "browsed-endpoints": "/endpoints/",
+        "browsed-endpoint": ENDPOINT,
+        "browsed-pipelines": "/pipelines/",
+        "none-pipelines": "/pipelines/?schema=prod.other",
+    }
+    _look_at(browsed, open_page(chromium, live_server), browsing, shots)
+
+
+def _study() -> Experiment:
+    found: Experiment = Experiment.objects.get(name="prod.fraud.study")
+    return found
 
 
 def _look_at(pages: dict[str, str], page: Page, person: User, shots: Path) -> None:
@@ -209,6 +310,19 @@ def _look_at(pages: dict[str, str], page: Page, person: User, shots: Path) -> No
         page.goto(path)
         check(page, name, shots)
     page.context.close()
+
+
+def test_rest_is_tried_out_in_its_page(
+    chromium: Browser, live_server: LiveServer, steered: User, shots: Path
+) -> None:
+    page = open_page(chromium, live_server)
+    sign_in(page, steered)
+    page.goto("/api/v1/docs/#/catalogs/catalog_list_get")
+    row = page.locator("#operations-catalogs-catalog_list_get")
+    row.get_by_role("button", name="Try it out").click()
+    row.get_by_role("button", name="Execute").click()
+    expect(row.locator(".live-responses-table")).to_contain_text('"name": "prod"')
+    page.screenshot(path=shots / "api-light-1280.png")
 
 
 def test_pages_fit_the_narrowest_screen(

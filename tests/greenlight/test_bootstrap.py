@@ -16,6 +16,7 @@ from access.models import AccessToken, User
 from core.errors import Unauthenticated
 from events.models import Event
 from registry import services as registry
+from registry.models import Metastore
 from tests.factories import UserFactory
 
 pytestmark = pytest.mark.django_db
@@ -37,6 +38,7 @@ def test_the_first_run_creates_an_admin_that_can_sign_in() -> None:
     assert admin.check_password(answer["password"])
     assert principal_of(answer["token"]) == admin
     assert answer["url"] == settings.PUBLIC_URL
+    assert Metastore.objects.get().owner == admin
     assert Event.objects.filter(type="principal.created", subject_id=admin.id).exists()
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.conf import settings as configured
 
 from access import services as access
 from access.models import User
@@ -67,6 +68,8 @@ def test_private_experiment_needs_no_use_to_be_granted(
             "securable_type": "experiment",
             "full_name": "my study",
             "who_can_grant": ["owner"],
+            "request_url": f"{configured.PUBLIC_URL}/access-requests/ask/"
+            "?kind=experiment&full_name=my+study&add=edit_experiment",
         }
     ]
 

@@ -9,10 +9,11 @@ import pytest
 from django.db import connection
 
 from access.models import User
+from access.privileges import Privilege
 from approvals import services as approvals
 from core.errors import DomainError
 from registry import services as registry
-from registry.models import Alias, ModelVersion, RegisteredModel
+from registry.models import Alias, ModelVersion, RegisteredModel, Schema
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -52,6 +53,22 @@ def test_alias_never_points_at_what_was_deleted(
     version.refresh_from_db()
     is_aliased = Alias.objects.filter(version=version).exists()
     assert is_aliased == (version.status == "ready")
+
+
+@pytest.mark.parametrize("attempt", range(4))
+def test_nothing_is_made_in_a_schema_that_was_deleted(
+    schema: Schema, owner: User, use: Callable[..., None], attempt: int
+) -> None:
+    use(owner, Privilege.CREATE_MODEL)
+    made, deleted = at_once(
+        lambda: registry.create_model("prod.fraud.new", principal=owner),
+        lambda: registry.delete_schema(schema, principal=schema.owner),
+    )
+    assert (made, deleted) in {
+        ("done", "RESOURCE_CONFLICT"),
+        ("RESOURCE_DOES_NOT_EXIST", "done"),
+    }
+    assert Schema.objects.exists() == RegisteredModel.objects.exists()
 
 
 def test_deleted_once_by_many(version: ModelVersion, owner: User) -> None:

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
+from access import services as access
 from access.models import User
 from access.privileges import Privilege
 from core.errors import AlreadyExists, InvalidParameter, NotFound, PermissionDenied
+from registry import services as registry
 from registry.models import RegisteredModel
 from runners import services as runners
 from runners.models import Package, Pipeline, Snapshot
@@ -74,3 +77,66 @@ def test_runner_sees_the_pipeline_and_a_stranger_does_not(
     assert runners.get_pipeline(pipeline.full_name, principal=runner) == pipeline
     with pytest.raises(NotFound):
         runners.get_pipeline(pipeline.full_name, principal=stranger)
+
+
+def test_preflight_lists_what_the_run_as_principal_has_and_lacks(
+    pipeline: Pipeline, owner: User, admin: User, call: Callable[..., Any]
+) -> None:
+    path = f"pipelines/{pipeline.full_name}/preflight"
+    asked = call(owner, "get", path).json()
+    assert (asked["run_as"], asked["is_ready"]) == ("owner", True)
+    needs = [(need["needs"], need["full_name"]) for need in asked["requirements"]]
+    assert needs == [
+        ("READ DATASET", "prod.fraud.cells"),
+        ("USE SCHEMA", "prod.fraud"),
+        ("USE CATALOG", "prod"),
+        ("ownership", "prod.fraud.scorer"),
+    ]
+    access.revoke(pipeline.schema, Privilege.USE_SCHEMA, owner, principal=admin)
+    lost = call(owner, "get", path).json()
+    assert lost["is_ready"] is False
+    [missing] = [need for need in lost["requirements"] if not need["met"]]
+    assert (missing["needs"], missing["who_can_grant"]) == ("USE SCHEMA", ["admin"])
+
+
+def test_preflight_of_a_new_model_asks_for_creating_it(
+    pipeline: Pipeline,
+) -> None:
+    pipeline.target_model = "prod.fraud.another"
+    said = [need.what for need in runners.preflight(pipeline)]
+    assert said == ["READ DATASET", "USE SCHEMA", "USE CATALOG", "CREATE MODEL"]
+
+
+def test_delegated_versions_let_another_than_the_owner_register(
+    pipeline: Pipeline,
+    grantee: User,
+    owner: User,
+    admin: User,
+    use: Callable[..., None],
+) -> None:
+    """The run acts as the grantee, who is granted everything but ownership."""
+    Pipeline.objects.update(run_as=grantee)
+    pipeline.refresh_from_db()
+    use(grantee, Privilege.READ_DATASET)
+    assert not all(need.met for need in runners.preflight(pipeline))
+    catalog = pipeline.schema.catalog
+    registry.update_catalog(catalog, delegated_versions=True, principal=admin)
+    access.grant(catalog, Privilege.CREATE_MODEL_VERSION, grantee, principal=admin)
+    assert all(need.met for need in runners.preflight(pipeline))
+
+
+def test_preflight_is_for_who_sees_the_pipeline(
+    pipeline: Pipeline,
+    runner: User,
+    stranger: User,
+    approver: User,
+    admin: User,
+    call: Callable[..., Any],
+) -> None:
+    access.grant(pipeline.schema.catalog, Privilege.BROWSE, approver, principal=admin)
+    path = f"pipelines/{pipeline.full_name}/preflight"
+    codes = {
+        who.username: call(who, "get", path).status_code
+        for who in (runner, admin, approver, stranger)
+    }
+    assert codes == {"grantee": 200, "admin": 200, "approver": 403, "stranger": 404}

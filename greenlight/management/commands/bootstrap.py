@@ -75,6 +75,7 @@ def prepare() -> Credentials:
         if admin is None:
             password = secrets.token_urlsafe(18)
             admin = _create_admin(password)
+        registry.get_metastore()  # there is one before anybody needs a grant on it
         credentials = Credentials(
             settings.PUBLIC_URL,
             admin.username,
