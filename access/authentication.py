@@ -21,8 +21,8 @@ from access.models import AccessToken, User
 from access.token_scopes import require_scope
 from access.token_uses import note_use
 from access.tokens import digest_of, is_well_formed
-from core.callers import note_credential
-from core.errors import Unauthenticated
+from core.callers import note_credential, note_principal
+from core.errors import BadCredential, Unauthenticated
 
 # What an RPC never asks stays behind, the hash of the password first of all; Django
 # fetches it when somebody does ask.
@@ -61,6 +61,7 @@ def authenticate(request: HttpRequest) -> User:
     not admit the request.
     """
     token = _valid(_text(request))
+    note_principal(request, token.principal)
     note_credential(request, f"token:{token.id}")
     note_use(request, token.id, token.last_used_at)
     require_scope(token.scopes, request.method or "", request.path_info)
@@ -83,17 +84,18 @@ def _text(request: HttpRequest) -> str:
 
 def _valid(token: str) -> _Token:
     if not is_well_formed(token):
-        raise Unauthenticated(f"That is not an access token. {_HINT}")
+        raise BadCredential(f"That is not an access token. {_HINT}")
     found = _find(digest_of(token))
     if found is None:
-        raise Unauthenticated("Unknown access token.")
+        raise BadCredential("Unknown access token.")
     expires_at = found.expires_at
+    of_token = {"principal": found.principal, "credential": f"token:{found.id}"}
     if found.revoked_at or not found.principal.is_active:
-        raise Unauthenticated("This access token was revoked.")
+        raise BadCredential("This access token was revoked.").telling(**of_token)
     if expires_at and expires_at <= timezone.now():
-        raise Unauthenticated(
+        raise BadCredential(
             f"This access token expired at {expires_at.isoformat()}; issue a new one."
-        )
+        ).telling(**of_token)
     return found
 
 
@@ -134,11 +136,11 @@ def person_by_password(request: HttpRequest) -> User:
         raise Unauthenticated("Send your user name and password as Basic credentials.")
     username, password = _basic(credential)
     if len(username) > _LONGEST_NAME or "\0" in username + password:
-        raise Unauthenticated("Wrong user name or password.")
+        raise BadCredential("Wrong user name or password.")
     user = check_password(request, username=username, password=password)
     require_unlocked(request, username)
     if not isinstance(user, User):
-        raise Unauthenticated("Wrong user name or password.")
+        raise BadCredential("Wrong user name or password.").telling(name=username)
     note_credential(request, "password")
     return user
 

@@ -219,13 +219,13 @@ def _refusal(
     facts: frozenset[Fact],
 ) -> Exception:
     if hides(principal, type(securable), facts):
-        return unknown(securable)
+        return unknown(securable).telling(operation=privilege.value)
     missing = [r for r in explain(principal, privilege, securable) if not r.met]
     wanted = ", ".join(f"{r.privilege.label} on {r.full_name}" for r in missing)
     return PermissionDenied(
         f"{principal.username} lacks {wanted}.",
         reasons=[requirement.as_reason() for requirement in missing],
-    )
+    ).telling(subject=securable, operation=privilege.value)
 
 
 def hides(principal: User, kind: type[Securable], facts: frozenset[Fact]) -> bool:
@@ -238,7 +238,8 @@ def hides(principal: User, kind: type[Securable], facts: frozenset[Fact]) -> boo
 def unknown(securable: Securable) -> NotFound:
     """Return the answer to who may not know of an object: that there is none."""
     name = securable._meta.verbose_name
-    return NotFound(f"No {name} {securable.full_name} that you may see.")
+    message = f"No {name} {securable.full_name} that you may see."
+    return NotFound(message).telling(subject=securable)
 
 
 def _sees_by(kind: type[Securable]) -> tuple[Privilege, ...]:

@@ -26,10 +26,11 @@ def require_unlocked(request: HttpRequest, username: str) -> None:
     if getattr(request, "axes_failures_since_start", None):
         _tell(username, address_of(request))
     minutes = round(settings.AXES_COOLOFF_TIME.total_seconds() / 60)
-    raise TooManyAttempts(
+    error = TooManyAttempts(
         "Too many wrong passwords for this name from your address. Wait "
         f"{minutes} minutes and try again; tokens work meanwhile."
     )
+    raise error.telling(name=username)
 
 
 @transaction.atomic

@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 from typing import NotRequired, TypedDict
 
+from events.records import EventJson
+
 
 class PrincipalJson(TypedDict):
     """A person, a service or a group."""
@@ -229,3 +231,10 @@ class AnyExplanationJson(TypedDict):
     full_name: NotRequired[str]
     requirements: list[NeededJson | RequirementJson]
     ways: NotRequired[list[list[NeededJson]]]
+
+
+class EventsJson(TypedDict):
+    """A page of the audit log, newest first."""
+
+    events: list[EventJson]
+    next_page_token: NotRequired[str]

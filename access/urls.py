@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
+from access import audit_views as audit
 from access import permission_views as permissions
 from access import views
 
@@ -31,6 +32,9 @@ urlpatterns = [
         "ownership/<str:securable_type>/<path:full_name>",
         permissions.Owner.as_view(),
     ),
+    path("events", audit.EventList.as_view()),
+    path("events/export", audit.EventExport.as_view()),
+    path("timeline/<str:securable_type>/<path:full_name>", audit.ObjectTimeline.as_view()),
     path("access-requests", permissions.AccessRequestList.as_view()),
     path(f"{_REQUEST}/grant", permissions.AccessRequestGrant.as_view()),
     path(f"{_REQUEST}/decline", permissions.AccessRequestDecline.as_view()),

@@ -51,13 +51,13 @@ def require_able(principal: User, operation: str, thing: Any) -> None:
         return
     securable = secured(thing)
     if hides(principal, case.kind, case.facts):
-        raise unknown(securable)
+        raise unknown(securable).telling(operation=operation)
     missing = least_missing(wanted, case)
     reasons = [reason_of(need, securable) for need in missing]
     said = ", ".join(f"{r['missing']} on {r['full_name']}" for r in reasons)
     raise PermissionDenied(
         f"{principal.username} may not {wanted.words}: lacks {said}.", reasons=reasons
-    )
+    ).telling(subject=securable, operation=operation)
 
 
 def allows(operation: Operation, case: Case) -> bool:

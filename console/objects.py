@@ -11,7 +11,7 @@ from access.models import User
 from access.privileges import GRANTABLE, Privilege
 from access.securables import Securable, find_securable
 from console import words
-from core.errors import NotFound
+from core.errors import unseen
 
 # Kind in the code -> what people call it, where these differ.
 _SAID = {"registeredmodel": "model"}
@@ -48,7 +48,7 @@ def find_visible(kind: str, full_name: str, person: User) -> Any:
     found = find_securable(kind, full_name)
     rows = type(found).objects.visible(person)
     if not type(found).IS_PUBLIC and not rows.filter(pk=found.pk).exists():
-        raise NotFound(f"No {kind} {full_name} that you may see.")
+        raise unseen(kind, full_name)
     return found
 
 

@@ -13,6 +13,7 @@ from django.shortcuts import render
 from django_htmx.middleware import HtmxDetails
 
 from access.models import User
+from core.callers import note_refusal
 from core.errors import DomainError, InvalidParameter, NotFound
 
 
@@ -80,6 +81,7 @@ def refused(
     **kwargs: P.kwargs,
 ) -> HttpResponse:
     """Show the page again with the error on top, and answer with its status."""
+    note_refusal(error)
     request.refusal = error  # type: ignore[attr-defined]  # read by console/base.html
     response = shown_on(request, *args, **kwargs)
     response.status_code = max(response.status_code, error.status_code)
@@ -93,6 +95,7 @@ def check_typed(request: SignedInRequest, full_name: str) -> None:
 
 
 def error_page(request: HttpRequest, error: DomainError) -> HttpResponse:
+    note_refusal(error)
     context: dict[str, Any] = {"error": error, "asked_for": _object_of(request)}
     return render(request, "console/error.html", context, status=error.status_code)
 
@@ -118,5 +121,6 @@ def visible_or_404(
     found = rows.visible(request.user).filter(**lookup).first()  # type: ignore[attr-defined]  # a SecurableQuerySet
     if found is None:
         kind = rows.model._meta.verbose_name
-        raise NotFound(f"There is no such {kind}, or none that you may see.")
+        error = NotFound(f"There is no such {kind}, or none that you may see.")
+        raise error.telling(find=lambda: rows.filter(**lookup).first())
     return cast("Row", found)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.utils import timezone
 
+from access import audit
+from access.audit import keep_visible
 from access.facts import principals_of
 from access.models import User
 from access.privileges import Privilege
@@ -12,38 +14,10 @@ from access.securables import Securable
 from approvals.models import ApprovalRequest, Decision, RequestStatus
 from events.models import Event
 from events.services import Subject
-from registry.models import Alias, Catalog, ModelVersion, RegisteredModel, Schema
-from runners.models import Pipeline, Run
-from runners.services import visible_runs
-from serving.models import Endpoint
-from serving.services import known_endpoints
+from events.types import REFUSALS
+from registry.models import Alias, RegisteredModel
 
 _MAX_RECENT = 12
-
-
-def keep_visible(events: QuerySet[Event], person: User) -> QuerySet[Event]:
-    """Keep the events of what the person sees, is, or did.
-
-    Call it after all other filters: every filter copies the conditions before it,
-    and these are many.
-    """
-    if person.is_superuser:
-        return events
-    models = RegisteredModel.objects.detailed(person).values("pk")
-    subjects = {
-        Catalog: Catalog.objects.visible(person).values("pk"),
-        Schema: Schema.objects.visible(person).values("pk"),
-        RegisteredModel: models,
-        ModelVersion: ModelVersion.objects.filter(model__in=models).values("pk"),
-        ApprovalRequest: ApprovalRequest.objects.filter(model__in=models).values("pk"),
-        Endpoint: known_endpoints(person).values("pk"),
-        Pipeline: Pipeline.objects.detailed(person).values("pk"),
-        Run: visible_runs(person).order_by().values("pk"),
-    }
-    condition = Q(actor_id=person.pk) | Q(subject_id=person.pk)
-    for kind, rows in subjects.items():
-        condition |= Q(subject_type=kind._meta.model_name, subject_id__in=rows)
-    return events.filter(condition)
 
 
 def recent_events(person: User) -> list[Event]:
@@ -53,7 +27,8 @@ def recent_events(person: User) -> list[Event]:
 
 def recent_events_of(subject: Subject) -> list[Event]:
     """Return the newest events of one object, which the caller was let to see."""
-    return list(_newest_first().filter(subject_id=subject.id)[:_MAX_RECENT])
+    rows = _newest_first().filter(subject_id=subject.id).exclude(type__in=REFUSALS)
+    return list(rows[:_MAX_RECENT])
 
 
 def recent_events_of_model(model: RegisteredModel) -> list[Event]:
@@ -64,16 +39,9 @@ def recent_events_of_model(model: RegisteredModel) -> list[Event]:
 def events_below(securable: Securable) -> QuerySet[Event]:
     """Return the events of an object and of what is in it, newest first.
 
-    A model is found by its id, which stays when it is renamed; a container by its
-    name, which it keeps.
+    For pages of objects that the caller was let to see; refusals stay away.
     """
-    about = Q(subject_id=securable.pk)
-    if isinstance(securable, RegisteredModel):
-        about |= Q(subject_id__in=securable.versions.values("pk"))
-        about |= Q(subject_id__in=securable.approval_requests.values("pk"))
-    if isinstance(securable, Catalog | Schema):
-        about |= Q(subject_name__startswith=f"{securable.full_name}.")
-    return _newest_first().filter(about)
+    return audit.events_below(securable).exclude(type__in=REFUSALS)
 
 
 def _newest_first() -> QuerySet[Event]:

@@ -189,6 +189,10 @@ _DEEDS = {
     "rollout.aborted": "aborted the rollout of v{version} on",
     "rollout.completed": "completed the rollout of v{version} on",
     "rollout.rolled_back": "took v{version} out of",
+    "access.denied": "was refused {request} on",
+    "sign_in.failed": "saw a sign-in fail, from {address}, of",
+    "token.refused": "refused a token, from {address}, of",
+    "audit.exported": "took a copy of the log of",
     "audit.sealed": "sealed {count} reads of bytes into the log of",
     "audit.archived": "archived {count} entries of the log,",
 }

@@ -14,17 +14,24 @@ from typing import Any
 
 from django.http import HttpRequest
 
+from core.errors import DomainError
+
 _LONGEST_AGENT = 200
 _LONGEST_ADDRESS = 45  # of IPv6 with an IPv4 tail; a zone may follow
+_ID = "known_id"
 _CREDENTIAL = "used_credential"
+_PRINCIPAL = "known_principal"
+_REFUSAL = "noted_refusal"
 
 _request: ContextVar[HttpRequest | None] = ContextVar("request", default=None)
 _request_id: ContextVar[str] = ContextVar("request_id", default="")
 
 
 @contextmanager
-def serving(request: HttpRequest, request_id: str) -> Iterator[None]:
-    """Let what is called within know the request."""
+def serving(request: HttpRequest, request_id: str = "") -> Iterator[None]:
+    """Let what is called within know the request, again if need be."""
+    request_id = request_id or getattr(request, _ID, "")
+    setattr(request, _ID, request_id)
     tokens = _request.set(request), _request_id.set(request_id)
     try:
         yield
@@ -64,6 +71,31 @@ def current_origin() -> dict[str, str]:
 def note_credential(request: HttpRequest, credential: str) -> None:
     """Remember by what the caller was known: never a secret itself."""
     setattr(request, _CREDENTIAL, credential)
+
+
+def note_principal(request: HttpRequest, principal: Any) -> None:
+    """Remember who calls, where no middleware does."""
+    setattr(request, _PRINCIPAL, principal)
+
+
+def principal_of(request: HttpRequest) -> Any:
+    """Return who calls, or None when nobody was let in."""
+    noted = getattr(request, _PRINCIPAL, None)
+    user = noted or getattr(request, "user", None)
+    return user if user is not None and user.is_authenticated else None
+
+
+def note_refusal(error: DomainError) -> None:
+    """Remember why the request that is served is refused, for the audit log."""
+    request = _request.get()
+    if request is not None and not hasattr(request, _REFUSAL):
+        setattr(request, _REFUSAL, error)
+
+
+def refusal_of(request: HttpRequest) -> DomainError | None:
+    """Return why a request was refused, as far as it was noted."""
+    error: DomainError | None = getattr(request, _REFUSAL, None)
+    return error
 
 
 def credential_of(request: HttpRequest) -> str:

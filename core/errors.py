@@ -6,7 +6,7 @@ says what is wrong and what to do, and holds no secret.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 
 class DomainError(Exception):
@@ -19,6 +19,13 @@ class DomainError(Exception):
         super().__init__(message)
         self.message = message
         self.details = details
+        # what the audit log learns of a refusal, and the caller does not
+        self.for_audit: dict[str, Any] = {}
+
+    def telling(self, **facts: Any) -> Self:
+        """Add what only auditors learn: `subject`, `operation`, `named`, `principal`."""
+        self.for_audit.update(facts)
+        return self
 
 
 class InvalidParameter(DomainError):
@@ -44,6 +51,10 @@ class Unauthenticated(DomainError):
 
     error_code = "UNAUTHENTICATED"
     status_code = 401
+
+
+class BadCredential(Unauthenticated):
+    """A credential was sent, and it is not good: auditors hear of it."""
 
 
 class PermissionDenied(DomainError):
@@ -93,3 +104,13 @@ class Unsupported(DomainError):
 
     error_code = "NOT_IMPLEMENTED"
     status_code = 501
+
+
+def unseen(kind: str, full_name: str) -> NotFound:
+    """Return the answer about what is not there, or not for the caller's eyes.
+
+    Auditors hear of it when there is such an object.
+    """
+    error = NotFound(f"No {kind} {full_name} that you may see.")
+    error.telling(named=(kind, full_name))
+    return error

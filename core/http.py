@@ -118,6 +118,7 @@ def error_body(error: DomainError) -> dict[str, Any]:
 
 
 def error_response(error: DomainError) -> JsonResponse:
+    callers.note_refusal(error)
     return JsonResponse(
         error_body(error), status=error.status_code, headers=_headers(error)
     )
@@ -145,6 +146,7 @@ _DRF_CODES = {
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
     """Render domain errors and DRF's own in one shape (DRF's EXCEPTION_HANDLER)."""
     if isinstance(error, DomainError):
+        callers.note_refusal(error)
         return Response(
             error_body(error), status=error.status_code, headers=_headers(error)
         )

@@ -109,11 +109,20 @@ class EventType(models.TextChoices):
     ROLLOUT_ABORTED = "rollout.aborted"
     ROLLOUT_COMPLETED = "rollout.completed"
     ROLLOUT_ROLLED_BACK = "rollout.rolled_back"
+    ACCESS_DENIED = "access.denied"
+    SIGN_IN_FAILED = "sign_in.failed"
+    TOKEN_REFUSED = "token.refused"
+    AUDIT_EXPORTED = "audit.exported"
     AUDIT_SEALED = "audit.sealed"
     AUDIT_ARCHIVED = "audit.archived"
 
 
-_DENIALS = {EventType.PRINCIPAL_LOCKED_OUT}
+# Who was refused must not learn from them what there is: they are for auditors, and
+# for those who may read the audit log of the object.
+REFUSALS = frozenset(
+    {EventType.ACCESS_DENIED, EventType.SIGN_IN_FAILED, EventType.TOKEN_REFUSED}
+)
+_DENIALS = {*REFUSALS, EventType.PRINCIPAL_LOCKED_OUT}
 
 
 def outcome_of(event_type: EventType) -> Outcome:

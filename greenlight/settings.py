@@ -103,6 +103,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "core.http.RequestMiddleware",
     "access.token_uses.LastUseMiddleware",
+    "access.refusals.RefusalMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "core.http.ProgramMiddleware",  # what follows is for browsers
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -264,6 +265,7 @@ REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "core.openapi.Schema",
     "EXCEPTION_HANDLER": "core.http.exception_handler",
     "UNAUTHENTICATED_USER": None,
+    "URL_FORMAT_OVERRIDE": None,  # `format` is a parameter of ours
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Greenlight",
@@ -284,6 +286,7 @@ BROKER_URL = env(
     "GREENLIGHT_BROKER_URL", f"greenlight-sqlite:///{HOME / 'broker.sqlite3'}"
 )
 EVENT_SUBSCRIPTIONS = "greenlight.subscriptions.SUBSCRIPTIONS"
+VISIBLE_SUBJECTS = "greenlight.visibility.subjects_seen"
 REGISTRY_HOOKS = "greenlight.subscriptions.REGISTRY_HOOKS"
 
 # The governed store: a directory, or s3://bucket/prefix (gs://, az:// by driver).

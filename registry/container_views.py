@@ -7,7 +7,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from access.authentication import caller
-from core.errors import NotFound
+from core.errors import unseen
 from core.openapi import operation
 from registry import services
 from registry.models import Catalog, Schema
@@ -140,7 +140,7 @@ def _catalog(name: str, request: Request) -> Catalog:
     rows = Catalog.objects.visible(caller(request)).select_related("owner")
     found: Catalog | None = rows.filter(name=name).first()
     if found is None:
-        raise NotFound(f"No catalog {name} that you may see.")
+        raise unseen("catalog", name)
     return found
 
 
@@ -150,5 +150,5 @@ def _schema(full_name: str, request: Request) -> Schema:
     rows = rows.select_related("owner", "catalog__owner")
     found: Schema | None = rows.filter(catalog__name=catalog, name=name).first()
     if found is None:
-        raise NotFound(f"No schema {full_name} that you may see.")
+        raise unseen("schema", full_name)
     return found

@@ -26,7 +26,7 @@ from access.facts import (
 )
 from access.models import User
 from access.privileges import Privilege
-from core.errors import InvalidParameter, NotFound
+from core.errors import InvalidParameter, NotFound, unseen
 from registry.models import ModelVersion, RegisteredModel
 from registry.services.models import get_model
 
@@ -170,7 +170,7 @@ def _read(
         row = cursor.fetchone()
     if row is None:
         get_model(full_name)  # raises what is wrong with the name
-        raise NotFound(f"No model {full_name} that you may see.")
+        raise unseen("model", full_name)
     *values, model_pk, packed, tags, aliases = row
     _authorize(full_name, _unpack(packed), principal, bytes_too)
     fields = dict(zip([c.split(".")[1] for c in COLUMNS], values, strict=True))

@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 from access.authz import require
 from access.models import User
 from access.privileges import Privilege
-from core.errors import AlreadyExists, DomainError, InvalidParameter, NotFound
+from core.errors import AlreadyExists, DomainError, InvalidParameter, NotFound, unseen
 from events.services import emit
 from events.types import EventType
 from registry import services as registry
@@ -35,7 +35,7 @@ def get_dataset(full_name: str) -> Dataset:
     found: Dataset | None = rows.filter(full_name=full_name).first()
     if found is None:
         split_full_name(full_name, "dataset")
-        raise NotFound(f"No dataset {full_name} that you may see.")
+        raise unseen("dataset", full_name)
     return found
 
 

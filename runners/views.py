@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 from access.authentication import caller
 from access.authz import is_browse_only, require, require_details
 from access.privileges import Privilege
-from core.errors import InvalidParameter, NotFound
+from core.errors import InvalidParameter, unseen
 from core.openapi import FILE, operation
 from runners import datasets, services
 from runners.models import Dataset
@@ -85,7 +85,7 @@ def _visible_dataset(request: Request, full_name: str) -> Dataset:
     rows = services.visible_datasets(caller(request))
     found = rows.filter(full_name=full_name).first()
     if found is None:
-        raise NotFound(f"No dataset {full_name} that you may see.")
+        raise unseen("dataset", full_name)
     return found
 
 

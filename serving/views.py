@@ -13,7 +13,7 @@ from access import services as access
 from access.authentication import caller
 from access.authz import is_browse_only, require_details
 from access.models import User
-from core.errors import NotFound
+from core.errors import NotFound, unseen
 from core.openapi import operation
 from registry import services as registry
 from serving import services
@@ -143,7 +143,7 @@ class ServingToken(APIView):
 def _endpoint(full_name: str, principal: User) -> Endpoint:
     found = services.visible_endpoints(principal).filter(full_name=full_name).first()
     if found is None:
-        raise NotFound(f"No endpoint {full_name} that you may see.")
+        raise unseen("endpoint", full_name)
     return found
 
 

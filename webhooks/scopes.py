@@ -18,7 +18,7 @@ from access.securables import SchemaObject, Securable, find_securable, kind_name
 from access.services import require_admin
 from core.errors import InvalidParameter, NotFound
 from events.models import Event
-from events.types import EventType
+from events.types import REFUSALS, EventType
 from registry.models import Catalog, Experiment, RegisteredModel, Schema
 from webhooks import mlflow
 from webhooks.models import Format, ScopeType, Webhook, WebhookStatus
@@ -36,6 +36,8 @@ _FREELY_NAMED = frozenset(
         "webhook",
         "experiment",
         "metastore",
+        "installation",
+        "archive",
     }
 )
 # whose events belong to a scope of one object, besides those that name it
@@ -198,6 +200,8 @@ def may_see(principal: User, event: Event) -> bool:
         return False
     if principal.is_superuser:
         return True
+    if event.type in REFUSALS:  # who may not see what it is about could be asking
+        return principal.is_auditor
     if event.subject_type == "webhook":
         return managed(principal).filter(pk=event.subject_id).exists()
     kind = _kinds().get(event.subject_type)

@@ -8,9 +8,9 @@ from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.shortcuts import render
 
+from access.audit import keep_visible, told_below
 from console.objects import find_visible
 from console.pages import SignedInRequest, page
-from console.queries import events_below, keep_visible
 from console.words import EVENT_TYPES
 from events.models import Event
 
@@ -40,7 +40,8 @@ def object_activity(
 ) -> HttpResponse:
     """Show what happened to an object and to what is in it, newest first."""
     found = find_visible(kind, full_name, request.user)
-    context = {**_page_of(events_below(found), request), "object": found}
+    events = told_below(found, principal=request.user)
+    context = {**_page_of(events, request), "object": found}
     return render(request, "console/object_activity.html", context)
 
 

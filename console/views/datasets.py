@@ -11,7 +11,7 @@ from access.conditions import detailed_among
 from access.privileges import Privilege
 from console.lists import PAGE_SIZE, page_by_name
 from console.pages import SignedInRequest, page
-from core.errors import NotFound
+from core.errors import unseen
 from runners import services as runners
 from runners.models import Dataset, Pipeline
 
@@ -62,5 +62,5 @@ def _dataset(request: SignedInRequest, full_name: str) -> Dataset:
     rows = runners.visible_datasets(request.user)
     found = rows.filter(full_name=full_name).first()
     if found is None:
-        raise NotFound(f"No dataset {full_name} that you may see.")
+        raise unseen("dataset", full_name)
     return found

@@ -19,7 +19,7 @@ from console.lists import page_by_name
 from console.pages import ENDED, SignedInRequest, page, refused
 from console.queries import recent_events_of
 from console.traffic import problems_of, shares_of, steps_of
-from core.errors import Conflict, DomainError, NotFound
+from core.errors import Conflict, DomainError, NotFound, unseen
 from core.states import can_transition
 from registry import services as registry
 from serving import services as serving
@@ -209,5 +209,5 @@ def _endpoint(request: SignedInRequest, full_name: str) -> Endpoint:
     rows = serving.visible_endpoints(request.user).filter(full_name=full_name)
     found = rows.first()
     if found is None:
-        raise NotFound(f"No endpoint {full_name} that you may see.")
+        raise unseen("endpoint", full_name)
     return found

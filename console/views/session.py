@@ -13,7 +13,8 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
 from access.lockout import require_unlocked
-from core.errors import TooManyAttempts
+from core.callers import note_refusal
+from core.errors import BadCredential, TooManyAttempts
 
 
 @sensitive_post_parameters("password")
@@ -28,11 +29,19 @@ def sign_in(request: HttpRequest) -> HttpResponse:
         return redirect(target)
     context: dict[str, Any] = {"form": form, "next": target}
     status = 403 if form.errors else 200
+    if form.errors:
+        _note(request)
     try:
         require_unlocked(request, request.POST.get("username", ""))
     except TooManyAttempts as error:
         context["locked"], status = error.message, error.status_code
     return render(request, "console/sign_in.html", context, status=status)
+
+
+def _note(request: HttpRequest) -> None:
+    """Let the audit log know of a sign-in that failed."""
+    name = request.POST.get("username", "")
+    note_refusal(BadCredential("Wrong user name or password.").telling(name=name))
 
 
 @require_POST

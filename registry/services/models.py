@@ -9,7 +9,7 @@ from mlflow.entities.model_registry import RegisteredModelTag
 from access.authz import is_allowed, is_visible, require
 from access.models import User
 from access.privileges import Privilege
-from core.errors import AlreadyExists, NotFound, PermissionDenied
+from core.errors import AlreadyExists, PermissionDenied, unseen
 from events.services import emit
 from events.types import EventType
 from registry import prompts
@@ -32,7 +32,7 @@ def get_model(full_name: str) -> RegisteredModel:
     found: RegisteredModel | None = rows.filter(full_name=full_name).first()
     if found is None:
         split_full_name(full_name)
-        raise NotFound(f"No model {full_name} that you may see.")
+        raise unseen("model", full_name)
     return found
 
 
@@ -45,7 +45,7 @@ def lock_model(model: RegisteredModel) -> RegisteredModel:
     rows = RegisteredModel.objects.select_for_update().filter(pk=model.pk)
     locked: RegisteredModel | None = rows.first()
     if locked is None:
-        raise NotFound(f"No model {model.full_name} that you may see.")
+        raise unseen("model", model.full_name)
     is_known = RegisteredModel._meta.get_field("schema").is_cached(model)
     if is_known and locked.schema_id == model.schema_id:
         locked.schema = model.schema

@@ -12,7 +12,7 @@ from access.authz import require
 from access.models import User
 from access.privileges import Privilege
 from core import sql
-from core.errors import AlreadyExists, Conflict, InvalidParameter, NotFound
+from core.errors import AlreadyExists, Conflict, InvalidParameter, NotFound, unseen
 from events.services import emit
 from events.types import EventType
 from registry.models import Catalog, CodePolicy, Metastore, Schema
@@ -37,7 +37,7 @@ def get_catalog(name: str) -> Catalog:
     rows = Catalog.objects.select_related("owner")
     found: Catalog | None = rows.filter(name=name).first()
     if found is None:
-        raise NotFound(f"No catalog {name} that you may see.")
+        raise unseen("catalog", name)
     return found
 
 
@@ -47,7 +47,7 @@ def get_schema(full_name: str) -> Schema:
     rows = Schema.objects.select_related("catalog__owner", "owner")
     found: Schema | None = rows.filter(catalog__name=catalog, name=name).first()
     if found is None:
-        raise NotFound(f"No schema {full_name} that you may see.")
+        raise unseen("schema", full_name)
     return found
 
 

@@ -11,7 +11,7 @@ from access.authz import is_allowed, require
 from access.explanations import Needed, explain
 from access.models import User
 from access.privileges import Privilege
-from core.errors import AlreadyExists, InvalidParameter, NotFound
+from core.errors import AlreadyExists, InvalidParameter, unseen
 from events.services import emit
 from events.types import EventType
 from registry import services as registry
@@ -37,7 +37,7 @@ def get_pipeline(full_name: str, *, principal: User) -> Pipeline:
     found = visible_pipelines(principal).filter(full_name=full_name).first()
     if found is None:
         split_full_name(full_name, "pipeline")
-        raise NotFound(f"No pipeline {full_name} that you may see.")
+        raise unseen("pipeline", full_name)
     return found
 
 

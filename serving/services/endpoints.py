@@ -10,7 +10,12 @@ from django.db.models import Q, QuerySet
 from access.authz import explain, require, require_visible
 from access.models import User
 from access.privileges import Privilege
-from core.errors import AlreadyExists, InvalidParameter, NotFound, PermissionDenied
+from core.errors import (
+    AlreadyExists,
+    InvalidParameter,
+    PermissionDenied,
+    unseen,
+)
 from events.services import emit
 from events.types import EventType
 from registry import services as registry
@@ -40,7 +45,7 @@ def get_endpoint(full_name: str) -> Endpoint:
     )
     found: Endpoint | None = rows.filter(full_name=full_name).first()
     if found is None:
-        raise NotFound(f"No endpoint {full_name} that you may see.")
+        raise unseen("endpoint", full_name)
     return found
 
 
