@@ -84,10 +84,10 @@ class AliasDetail(APIView):
 
 
 class BreakGlass(APIView):
-    """Set an alias at once, past its policy: for admins, with a reason."""
+    """Set an alias at once, past its policy: for admins and whom it lists."""
 
     @operation(
-        "Set an alias at once, past its policy (admin).",
+        "Set an alias at once, past its policy, with a reason.",
         body=BreakGlassSerializer,
         answer=AliasJson,
     )
@@ -99,6 +99,7 @@ class BreakGlass(APIView):
             alias,
             registry.get_version(model, data["version"]),
             reason=data["reason"],
+            ticket=data["ticket"],
             principal=caller(request),
         )
         return Response(alias_json(moved))
@@ -154,8 +155,11 @@ def _moves_json(
     ends = [dt.datetime.fromisoformat(until) if until else None]
     ends += [move.moved_at for move in moves]
     requests = _requests(moves, principal)
+    bypasses = reads.bypasses_of([move.alias for move in moves[:1]])
     return [
-        move_json(move, end, requests.get(move.generation))
+        move_json(
+            move, end, requests.get(move.generation), bypasses.get(move.generation)
+        )
         for move, end in zip(moves, ends, strict=False)
     ]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from django.db.models import Q, QuerySet
@@ -15,6 +15,7 @@ from access.privileges import Privilege
 from approvals.gate import why_not, why_not_for
 from approvals.models import (
     ApprovalRequest,
+    Bypass,
     Decision,
     Delegation,
     Policy,
@@ -23,7 +24,7 @@ from approvals.models import (
 from approvals.services.delegations import delegations_held_by
 from core.errors import NotFound
 from events.models import Event
-from registry.models import Catalog, RegisteredModel, Schema
+from registry.models import Alias, Catalog, RegisteredModel, Schema
 
 
 def _models(principal: User) -> Any:
@@ -109,3 +110,12 @@ def visible_policies(principal: User) -> QuerySet[Policy]:
         | Q(model__in=_models(principal))
     )
     return rows.select_related("catalog", "schema__catalog", "model", "created_by")
+
+
+def bypasses_of(aliases: Sequence[Alias]) -> dict[int, Bypass]:
+    """Return which moves of an alias went past its policies, by generation."""
+    rows = Bypass.objects.select_related("bypassed_by").filter(
+        model__in=[alias.model_id for alias in aliases],
+        alias__in=[alias.name for alias in aliases],
+    )
+    return {bypass.generation: bypass for bypass in rows}

@@ -9,7 +9,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from approvals.models import RequestStatus, Verdict
+from approvals.models import Bypass, RequestStatus, Verdict
 from approvals.shapes import AliasThenJson, MoveJson
 from core.serializers import InputSerializer
 from registry.models import AliasMove
@@ -96,6 +96,7 @@ class AliasSerializer(InputSerializer):
 class BreakGlassSerializer(InputSerializer):
     version = serializers.IntegerField(min_value=1, max_value=2**31 - 1)
     reason = serializers.CharField(max_length=4000)
+    ticket = serializers.CharField(max_length=100, default="", allow_blank=True)
 
 
 class AliasQuerySerializer(InputSerializer):
@@ -167,7 +168,10 @@ def alias_then_json(move: AliasMove, moment: dt.datetime) -> AliasThenJson:
 
 
 def move_json(
-    move: AliasMove, until: dt.datetime | None, request_id: uuid.UUID | None
+    move: AliasMove,
+    until: dt.datetime | None,
+    request_id: uuid.UUID | None,
+    bypass: Bypass | None,
 ) -> MoveJson:
     """Render a move; it held from `moved_at` to `until`, None is to this day."""
     return {
@@ -179,5 +183,7 @@ def move_json(
         "until": until,
         "moved_by": move.moved_by.username,
         "approval_request": str(request_id) if request_id else None,
+        "bypass_reason": bypass.reason if bypass else None,
+        "bypass_ticket": bypass.ticket if bypass else None,
         "event_id": str(move.event_id),
     }

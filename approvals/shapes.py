@@ -312,7 +312,10 @@ class AliasThenJson(TypedDict):
 
 
 class MoveJson(TypedDict):
-    """A move of an alias; `until` null is to this day, `version` null a deletion."""
+    """A move of an alias; `until` null is to this day, `version` null a deletion.
+
+    With a `bypass_reason` the glass was broken for it, past the policies.
+    """
 
     generation: int
     version: int | None
@@ -322,6 +325,8 @@ class MoveJson(TypedDict):
     until: dt.datetime | None
     moved_by: str
     approval_request: str | None
+    bypass_reason: str | None
+    bypass_ticket: str | None
     event_id: str
 
 

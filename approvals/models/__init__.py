@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from approvals.models.bypasses import Bypass
 from approvals.models.comments import Comment
 from approvals.models.decisions import Callback, Check, Decision, Verdict, Via
 from approvals.models.delegations import Delegation
@@ -18,6 +19,7 @@ from approvals.models.requests import OPEN, ApprovalRequest, RequestStatus
 __all__ = [
     "OPEN",
     "ApprovalRequest",
+    "Bypass",
     "Callback",
     "Check",
     "Comment",

@@ -9,11 +9,11 @@ from approvals.gate import unmet
 from approvals.policies import find_policy
 from approvals.services.aliases import (
     adopt_alias,
-    break_glass,
     delete_alias,
     restore_alias,
     set_alias,
 )
+from approvals.services.bypasses import break_glass
 from approvals.services.checks import report_check
 from approvals.services.comments import comment_on, may_comment
 from approvals.services.decisions import decide, revoke_decision

@@ -86,29 +86,6 @@ def delete_alias(model: RegisteredModel, alias: str, *, principal: User) -> None
 
 
 @transaction.atomic
-def break_glass(
-    model: RegisteredModel,
-    alias: str,
-    version: ModelVersion,
-    *,
-    reason: str,
-    principal: User,
-) -> Alias:
-    """Set an alias at once, past any policy: an admin, with a reason, on the record.
-
-    A request that waits for the alias loses its decisions: it is asked anew.
-    `GREENLIGHT_BREAK_GLASS=false` switches this off.
-    """
-    waiting = lock_open(model, alias)
-    moved = registry.break_glass(
-        model, alias, version, reason=reason, principal=principal
-    )
-    if waiting:
-        reset_if_moved(waiting)
-    return moved
-
-
-@transaction.atomic
 def restore_alias(
     model: RegisteredModel,
     alias: str,

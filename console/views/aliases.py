@@ -10,6 +10,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_date
 
 from access.authz import require_details
+from approvals.reads import bypasses_of
 from console.pages import SignedInRequest, page
 from console.views.models import find_model
 from core.errors import InvalidParameter, NotFound
@@ -37,8 +38,10 @@ def alias(
     if before.isdecimal():
         rows = rows.filter(generation__lt=int(before))
     moves = list(rows[: PAGE_SIZE + 1])
+    bypasses = bypasses_of([newest.alias])
     for move in [newest, *moves]:
         _attach(move, found)
+        move.bypass = bypasses.get(move.generation)  # type: ignore[attr-defined]  # for the template
     context = {
         "model": found,
         "name": newest.alias.name,

@@ -14,6 +14,7 @@ from registry.experiments import (
 from registry.services.aliases import (
     adopt_alias,
     break_glass,
+    bypass_policy,
     check_alias_move,
     delete_alias,
     get_alias,
@@ -74,6 +75,7 @@ from registry.services.versions import (
 __all__ = [
     "adopt_alias",
     "break_glass",
+    "bypass_policy",
     "check_alias_move",
     "consumers_of",
     "create_catalog",

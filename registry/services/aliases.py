@@ -83,12 +83,41 @@ def break_glass(
     version: ModelVersion,
     *,
     reason: str,
+    ticket: str = "",
     principal: User,
 ) -> Alias:
     """Point an alias at a version as an admin, past owner and policy (rule P-13)."""
     require_able(principal, "break_glass", model)
-    if not reason.strip():
-        raise InvalidParameter("reason: say why this cannot wait for an approval.")
+    return _move_past(model, name, version, principal, reason=reason, ticket=ticket)
+
+
+@transaction.atomic
+def bypass_policy(
+    model: RegisteredModel,
+    name: str,
+    version: ModelVersion,
+    *,
+    reason: str,
+    ticket: str = "",
+    principal: User,
+) -> Alias:
+    """Point an alias at a version as somebody whom its policies let past them.
+
+    Whom that is, the app above knows; EXECUTE is the least that it takes.
+    """
+    require(principal, Privilege.EXECUTE, model)
+    return _move_past(model, name, version, principal, reason=reason, ticket=ticket)
+
+
+def _move_past(
+    model: RegisteredModel,
+    name: str,
+    version: ModelVersion,
+    principal: User,
+    *,
+    reason: str,
+    ticket: str,
+) -> Alias:
     alias = _move(model, name, version, principal)
     emit(
         EventType.ALIAS_BREAK_GLASS,
@@ -97,7 +126,9 @@ def break_glass(
         alias=alias.name,
         version=version.number,
         digest=version.digest,
-        reason=reason.strip(),
+        generation=alias.generation,
+        reason=reason,
+        ticket=ticket,
     )
     return alias
 
