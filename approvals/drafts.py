@@ -8,6 +8,7 @@ from typing import Any
 from access.models import PrincipalKind, User
 from access.securables import Securable
 from approvals.models import Policy
+from approvals.plans import check_plan
 from approvals.policies import scope_field
 from approvals.rules import freeze, metrics
 from core.errors import InvalidParameter
@@ -118,6 +119,7 @@ def check(draft: Draft) -> None:
     _between("wait_seconds", draft.wait_seconds, 0, YEAR_SECONDS)
     _between("cooling_seconds", draft.cooling_seconds, 0, YEAR_SECONDS)
     _check_bypass(draft.bypass)
+    check_plan(draft.rollout_plan)
 
 
 def _check_rules(draft: Draft) -> None:

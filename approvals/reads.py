@@ -112,6 +112,36 @@ def visible_policies(principal: User) -> QuerySet[Policy]:
     return rows.select_related("catalog", "schema__catalog", "model", "created_by")
 
 
+def get_policy(policy_id: uuid.UUID, *, principal: User) -> Policy:
+    """Return one number of a policy. Raises NotFound when it is not one's to see."""
+    found = visible_policies(principal).filter(pk=policy_id).first()
+    if found is None:
+        raise NotFound(f"No policy {policy_id} that you may see.")
+    return found
+
+
+def numbers_of(policy: Policy) -> QuerySet[Policy]:
+    """Return all numbers of a policy's scope and pattern, the newest first."""
+    rows = Policy.objects.filter(
+        catalog=policy.catalog_id,
+        schema=policy.schema_id,
+        model=policy.model_id,
+        alias_pattern__iexact=policy.alias_pattern,
+    )
+    related = rows.select_related("catalog", "schema__catalog", "model", "created_by")
+    return related.order_by("-number")
+
+
+def only_in_force(policies: Iterable[Policy]) -> list[Policy]:
+    """Keep of each scope and pattern the newest number, unless it is retired."""
+    newest: dict[tuple[Any, ...], Policy] = {}
+    for policy in sorted(policies, key=lambda one: one.number):
+        pattern = policy.alias_pattern.lower()
+        newest[(policy.catalog_id, policy.schema_id, policy.model_id, pattern)] = policy
+    kept = [policy for policy in newest.values() if not policy.is_retired]
+    return sorted(kept, key=lambda one: (one.full_name, one.number))
+
+
 def bypasses_of(aliases: Sequence[Alias]) -> dict[int, Bypass]:
     """Return which moves of an alias went past its policies, by generation."""
     rows = Bypass.objects.select_related("bypassed_by").filter(

@@ -14,13 +14,11 @@ from approvals.shapes import AliasThenJson, MoveJson
 from core.serializers import InputSerializer
 from registry.models import AliasMove
 
-_WEEK_SECONDS = 7 * 24 * 3600
-_YEAR_SECONDS = 366 * 24 * 3600
 _MAX_EVIDENCE_BYTES = 64 * 1024
 _TEXT = 5000
 
 
-class _ObjectField(serializers.DictField):
+class ObjectField(serializers.DictField):
     """A JSON object of bounded size."""
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
@@ -45,35 +43,17 @@ def _details_url() -> serializers.RegexField:
     )
 
 
-class PolicySerializer(InputSerializer):
-    securable_type = serializers.CharField(max_length=40)
-    full_name = serializers.CharField(max_length=800)
-    alias_pattern = serializers.CharField(max_length=255)
-    approvals_needed = serializers.IntegerField(default=1, min_value=1, max_value=100)
-    checks = serializers.ListField(
-        child=serializers.CharField(max_length=200), default=list, max_length=50
-    )
-    reviewers = serializers.ListField(
-        child=serializers.CharField(max_length=150), default=list, max_length=100
-    )
-    callback_may_approve = serializers.BooleanField(default=False)
-    expires_after_seconds = serializers.IntegerField(
-        default=_WEEK_SECONDS, min_value=60, max_value=_YEAR_SECONDS
-    )
-    rollout_plan = _ObjectField(default=dict)
-
-
 class RequestSerializer(InputSerializer):
     model = serializers.CharField(max_length=800)
     alias = serializers.CharField(max_length=255)
     version = serializers.IntegerField(min_value=1, max_value=2**31 - 1)
     # null: the template of the nearest policy
-    rollout_plan = _ObjectField(default=None, allow_null=True)
+    rollout_plan = ObjectField(default=None, allow_null=True)
     reason = _text()
 
 
 class RolloutPlanSerializer(InputSerializer):
-    rollout_plan = _ObjectField()
+    rollout_plan = ObjectField()
 
 
 class RequestFilterSerializer(InputSerializer):
@@ -140,7 +120,7 @@ class CheckSerializer(InputSerializer):
     passed = serializers.BooleanField()
     comment = _text()
     details_url = _details_url()
-    evidence = _ObjectField(default=dict)
+    evidence = ObjectField(default=dict)
     digest = _digest()
 
 
@@ -150,7 +130,7 @@ class CallbackSerializer(InputSerializer):
     passed = serializers.BooleanField(default=None, allow_null=True)
     comment = _text()
     details_url = _details_url()
-    evidence = _ObjectField(default=dict)
+    evidence = ObjectField(default=dict)
     digest = serializers.RegexField(r"^[0-9a-f]{64}$", default="", allow_blank=True)
 
 

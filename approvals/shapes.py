@@ -138,6 +138,37 @@ class EvidenceJson(TypedDict):
     collected_at: str
 
 
+class PolicyDetailJson(PolicyJson):
+    """A policy, whether it is in force, and the numbers of it, newest first."""
+
+    in_force: bool
+    numbers: list[PolicyJson]
+
+
+class ReplayedJson(TypedDict):
+    """How a past request ended, and how it would have under a draft."""
+
+    request_id: str
+    model: str
+    alias: str
+    version: int
+    opened_at: dt.datetime
+    actual: str
+    actual_at: dt.datetime | None
+    would: str
+    would_at: dt.datetime | None
+    differs: bool
+    why: list[str]
+
+
+class PolicyReplayJson(TypedDict):
+    """What would have differed, the newest request first."""
+
+    replayed: int
+    differing: int
+    outcomes: list[ReplayedJson]
+
+
 class LinksJson(TypedDict):
     """Where a request is looked at, and decided."""
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from django.urls import path
 
-from approvals import alias_views, thread_views, views
+from approvals import alias_views, policy_views, thread_views, views
 
 _REQUEST = "approvals/<uuid:request_id>"
 _ALIASES = "models/<str:full_name>/aliases"
 
 urlpatterns = [
-    path("policies", views.PolicyList.as_view()),
+    path("policies", policy_views.PolicyList.as_view()),
+    path("policies/simulate", policy_views.Simulation.as_view()),
+    path("policies/<uuid:policy_id>", policy_views.PolicyDetail.as_view()),
+    path("policies/<uuid:policy_id>/retire", policy_views.Retirement.as_view()),
     path("approvals", views.ApprovalList.as_view()),
     path(_REQUEST, views.ApprovalDetail.as_view()),
     path(f"{_REQUEST}/decisions", views.DecisionList.as_view()),

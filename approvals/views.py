@@ -16,12 +16,10 @@ from rest_framework.views import APIView
 from access.authentication import caller
 from access.authz import require_details
 from access.models import User
-from access.securables import find_securable
 from access.services import get_principal
 from approvals import callbacks, reads, services
 from approvals.limits import CallbackLimit, DecisionLimit
 from approvals.models import ApprovalRequest
-from approvals.policies import policy_json
 from approvals.rendering import (
     check_json,
     decision_json,
@@ -32,7 +30,6 @@ from approvals.serializers import (
     CallbackSerializer,
     CheckSerializer,
     DecisionSerializer,
-    PolicySerializer,
     RequestFilterSerializer,
     RequestSerializer,
     RolloutPlanSerializer,
@@ -43,8 +40,6 @@ from approvals.shapes import (
     CallbackAnswerJson,
     CheckMadeJson,
     DecisionMadeJson,
-    PoliciesJson,
-    PolicyJson,
 )
 from core.http import read_page_token, sign_page_token
 from core.openapi import operation
@@ -52,34 +47,6 @@ from core.serializers import SmallJSONParser
 from registry import services as registry
 
 _PAGE = "approvals"
-
-
-class PolicyList(APIView):
-    """List the policies one sees; protect the aliases of a scope."""
-
-    @operation("List the policies that you see.", answer=PoliciesJson)
-    def get(self, request: Request) -> Response:
-        rows = reads.visible_policies(caller(request)).order_by("-created_at")
-        return Response({"policies": [policy_json(policy) for policy in rows]})
-
-    @operation(
-        "Protect the aliases of a scope.",
-        body=PolicySerializer,
-        answer=PolicyJson,
-        status=201,
-    )
-    def post(self, request: Request) -> Response:
-        data = PolicySerializer.read(request.data)
-        scope = find_securable(data.pop("securable_type"), data.pop("full_name"))
-        reviewers = [get_principal(name) for name in data.pop("reviewers")]
-        policy = services.create_policy(
-            scope,
-            data.pop("alias_pattern"),
-            **data,
-            reviewers=reviewers,
-            principal=caller(request),
-        )
-        return Response(policy_json(policy), status=201)
 
 
 class ApprovalList(APIView):

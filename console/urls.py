@@ -20,6 +20,7 @@ from console.views import (
     models,
     permissions,
     pipelines,
+    policies,
     principals,
     runs,
     search,
@@ -33,6 +34,8 @@ app_name = "console"
 _MODEL = "catalog/<str:catalog>/<str:schema>/<str:model>/"
 _VERSION = f"{_MODEL}versions/<int:number>/"
 _REQUEST = "approvals/<uuid:request_id>/"
+_POLICIES = "approvals/policies/"
+_POLICY = f"{_POLICIES}<uuid:policy_id>/"
 _ENDPOINT = "endpoints/<str:full_name>/"
 _PIPELINE = "pipelines/<str:full_name>/"
 _DATASET = "datasets/<str:full_name>/"
@@ -72,6 +75,11 @@ urlpatterns = [
     path(f"{_VERSION}tag/", versions.tag_version, name="tag_version"),
     path(f"{_VERSION}untag/", versions.untag_version, name="untag_version"),
     path("approvals/", approvals.requests, name="requests"),
+    path(_POLICIES, policies.policies, name="policies"),
+    path(f"{_POLICIES}new/", policies.new_policy, name="new_policy"),
+    path(_POLICY, policies.policy, name="policy"),
+    path(f"{_POLICY}change/", policies.change_policy, name="change_policy"),
+    path(f"{_POLICY}retire/", policies.retire_policy, name="retire_policy"),
     path(_REQUEST, approvals.request, name="request"),
     path(f"{_REQUEST}decide/", approvals.decide, name="decide"),
     path(f"{_REQUEST}cancel/", approvals.cancel, name="cancel"),

@@ -28,6 +28,7 @@ _WAITS, _MOVES, _GOOD, _BAD, _OVER = "warn", "info", "ok", "bad", "plain"
 # (tone, icon) of a state; its words are the state itself unless said otherwise.
 _STATES = {
     "pending": (_WAITS, "clock"),
+    "waiting": (_WAITS, "clock"),
     "ready": (_GOOD, "check"),
     "failed": (_BAD, "x"),
     "deleted": (_OVER, "dash"),
@@ -277,6 +278,7 @@ _PAGES = {
     "dataset": "dataset",
     "experiment": "experiment",
     "approvalrequest": "request",
+    "policy": "policy",
     "run": "run",
     "webhook": "webhook",
 }

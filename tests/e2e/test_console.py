@@ -237,6 +237,7 @@ def test_every_page_is_accessible_in_both_themes_and_on_small_screens(
         "version": f"{MODEL}versions/2/",
         "approvals": "/approvals/?show=all",
         "request": f"/approvals/{waiting.pk}/",
+        "policies": "/approvals/policies/",
         "endpoints": "/endpoints/",
         "endpoint": ENDPOINT,
         "confirm": f"{ENDPOINT}abort/",
@@ -259,7 +260,11 @@ def test_every_page_is_accessible_in_both_themes_and_on_small_screens(
     }
     _look_at(pages, open_page(chromium, live_server), steered, shots)
     person = f"?principal={steered.username}"
+    policy = f"/approvals/policies/{waiting.policy_id}/"
     managed = {
+        "policy": policy,
+        "policy-change": f"{policy}change/",
+        "policy-new": "/approvals/policies/new/?kind=model&full_name=prod.fraud.scorer",
         "catalog": "/catalog/prod/",
         "permissions": GRANTS,
         "permissions-of-endpoint": "/objects/endpoint/prod.fraud.payments/permissions/",
