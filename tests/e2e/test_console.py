@@ -322,8 +322,10 @@ def test_rest_is_tried_out_in_its_page(
 ) -> None:
     page = open_page(chromium, live_server)
     sign_in(page, steered)
-    page.goto("/api/v1/docs/#/catalogs/catalog_list_get")
+    page.goto("/api/v1/docs/")
+    page.locator("#operations-tag-catalogs").click()
     row = page.locator("#operations-catalogs-catalog_list_get")
+    row.locator(".opblock-summary-control").click()
     row.get_by_role("button", name="Try it out").click()
     row.get_by_role("button", name="Execute").click()
     expect(row.locator(".live-responses-table")).to_contain_text('"name": "prod"')

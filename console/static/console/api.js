@@ -5,7 +5,6 @@ const place = document.getElementById("swagger-ui");
 SwaggerUIBundle({
   domNode: place,
   url: place.dataset.document,
-  deepLinking: true,
   docExpansion: "none",
   filter: true,
   validatorUrl: null,
