@@ -67,7 +67,7 @@ def test_numbers_of_a_policy(
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"rules": [{"neded": 2}]}, "neded"),
+        ({"rules": [{"neeeded": 2}]}, "neeeded"),
         ({"rules": [{"needed": 0}]}, "needed"),
         ({"rules": [{}], "approvals_needed": 1}, "not both"),
         ({"rules": [{"principals": ["nobody"]}]}, "nobody"),
