@@ -34,7 +34,9 @@ urlpatterns = [
     ),
     path("events", audit.EventList.as_view()),
     path("events/export", audit.EventExport.as_view()),
-    path("timeline/<str:securable_type>/<path:full_name>", audit.ObjectTimeline.as_view()),
+    path(
+        "timeline/<str:securable_type>/<path:full_name>", audit.ObjectTimeline.as_view()
+    ),
     path("access-requests", permissions.AccessRequestList.as_view()),
     path(f"{_REQUEST}/grant", permissions.AccessRequestGrant.as_view()),
     path(f"{_REQUEST}/decline", permissions.AccessRequestDecline.as_view()),

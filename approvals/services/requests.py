@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
@@ -27,7 +26,7 @@ from approvals.lifecycle import (
 )
 from approvals.models import ApprovalRequest, RequestStatus
 from approvals.plans import check_plan, choose_plan
-from approvals.policies import policies_in_force, snapshot
+from approvals.policies import cooling_of, policies_in_force, snapshot
 from approvals.shapes import EvidenceJson
 from core.errors import Conflict, PermissionDenied
 from events.types import EventType
@@ -54,7 +53,7 @@ def request_alias(
     Raises Conflict unless the version is READY and intact.
     """
     require(principal, Privilege.OWN, model)
-    _require_settled_ownership(model, principal)
+    _require_settled_ownership(model, alias, principal)
     registry.check_alias_move(model, alias, version)
     wish = _Wish(model, alias, version, reason, rollout_plan, principal)
     for _ in range(_ATTEMPTS):
@@ -69,10 +68,13 @@ def request_alias(
     raise Conflict(f"{model.full_name}@{alias} is asked for by others; try again.")
 
 
-def _require_settled_ownership(model: RegisteredModel, principal: User) -> None:
+def _require_settled_ownership(
+    model: RegisteredModel, alias: str, principal: User
+) -> None:
     """Refuse who became the owner only just now (rule P-22)."""
-    if is_cooling(principal, model):
-        hours = settings.COOLING_PERIOD.total_seconds() / 3600
+    period = cooling_of(policies_in_force(model, alias))
+    if is_cooling(principal, model, period):
+        hours = period.total_seconds() / 3600
         raise PermissionDenied(
             f"{model.full_name} changed hands less than {hours:g} hours ago; until "
             f"then {principal.username} cannot ask for its protected aliases.",

@@ -293,3 +293,46 @@ def test_wait_and_freeze_say_until_when(ask: Act, people: Act, approve: Act) -> 
     assert (quorum.is_met, quorum.have) == (True, 1)
     assert wait.until == dt.datetime(2026, 7, 17, 19, tzinfo=dt.UTC)
     assert freeze.until == dt.datetime(2026, 7, 18, tzinfo=dt.UTC)
+
+
+def test_stricter_of_two_policies_counts_in_everything(
+    version: ModelVersion, owner: User, admin: User, people: Act
+) -> None:
+    above = Draft(
+        "*", wait_seconds=60, expires_after_seconds=3600, cooling_seconds=3 * 86400
+    )
+    approvals.put_policy(version.model.schema, above, principal=admin)
+    nearer = Draft(
+        "Champion",
+        rejects_needed=2,
+        expires_after_seconds=30 * 86400,
+        freezes=(FRIDAY_EVENING,),
+    )
+    approvals.put_policy(version.model, nearer, principal=owner)
+    with time_machine.travel("2026-07-17T17:00:00Z", tick=False):
+        approval = approvals.request_alias(
+            version.model, "Champion", version, principal=owner
+        )
+        kinds = {one.kind for one in gate.conditions(approval) if not one.is_met}
+        assert approval.expires_at - approval.opened_at == dt.timedelta(hours=1)
+        approvals.decide(
+            approval, "reject", digest=approval.digest, principal=people("reviewer")
+        )
+    assert kinds == {"approvals", "wait", "freeze"}
+    approval.refresh_from_db()
+    assert approval.status == "rejected"
+
+
+def test_longer_cooling_holds_for_who_asks_too(
+    version: ModelVersion, owner: User, admin: User, grantee: User, use: Act
+) -> None:
+    use(grantee, Privilege.EXECUTE)
+    draft = Draft("Champion", cooling_seconds=3 * 86400)
+    approvals.put_policy(version.model, draft, principal=owner)
+    access.transfer_ownership(version.model, grantee, principal=owner)
+    version.model.refresh_from_db()
+    with (
+        time_machine.travel(timezone.now() + dt.timedelta(days=2)),
+        pytest.raises(PermissionDenied, match="less than 72 hours ago"),
+    ):
+        approvals.request_alias(version.model, "Champion", version, principal=grantee)

@@ -7,7 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from approvals.rules.freeze import DAYS, frozen_until, never_ends, parse
@@ -96,6 +96,7 @@ def test_hour_that_comes_twice_is_frozen_twice() -> None:
     assert frozen_until(autumn, closes) is None
 
 
+@settings(deadline=None)
 @given(
     days=st.sets(st.sampled_from(DAYS), min_size=1),
     opens=st.integers(0, 1439),

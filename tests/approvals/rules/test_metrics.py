@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from approvals.rules.metrics import contradiction, judge, parse
@@ -89,6 +89,7 @@ def test_what_is_no_rule_is_refused(text: str) -> None:
         parse(text)
 
 
+@settings(deadline=None)
 @given(st.integers(-9, 9), st.integers(-9, 9), st.sampled_from(["<", "<="]))
 def test_contradiction_is_found(low: int, high: int, below: str) -> None:
     rules = [parse(f"m >= {low}"), parse(f"m {below} {high}")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from approvals.rules.quorum import everywhere, fill
@@ -21,6 +21,7 @@ def _most(needed: list[int], able: list[set[int]]) -> int:
     )
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_no_other_way_fills_more_places(data: st.DataObject) -> None:
     needed = data.draw(_needs)
