@@ -29,6 +29,7 @@ SWEEPS: list[tuple[str, float]] = [
     ("events.tasks.seal", 1.0),
     ("events.tasks.checkpoint", 5.0),
     ("events.refusals.tell_repeats", 10.0),
+    ("events.sinks.ship_due", 1.0),
     ("access.tasks.expire_grants", 5.0),
     ("registry.tasks.finish_pending", 5.0),
     ("approvals.tasks.expire_due", 5.0),

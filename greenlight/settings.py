@@ -35,6 +35,20 @@ def env_bool(name: str, default: bool) -> bool:
     return value in {"true", "1", "yes"}
 
 
+def audit_sink(name: str) -> str:
+    """Read where a stream of the audit log is shipped to, or nothing."""
+    url = env(name)
+    parts = urlsplit(url)
+    is_file = parts.scheme == "file" and parts.path and not parts.netloc
+    is_syslog = parts.scheme in {"syslog+tcp", "syslog+udp"} and parts.hostname
+    if url and not (is_file or is_syslog):
+        raise ImproperlyConfigured(
+            f"{name} must be file:///path, syslog+tcp://host:port or "
+            f"syslog+udp://host:port, not {url!r}."
+        )
+    return url
+
+
 HOME = Path(env("GREENLIGHT_HOME", str(BASE_DIR / ".greenlight"))).resolve()
 PORT = int(env("GREENLIGHT_PORT", "8000"))
 # 0.0.0.0 lets other machines in; put TLS in front of it then
@@ -286,6 +300,7 @@ BROKER_URL = env(
     "GREENLIGHT_BROKER_URL", f"greenlight-sqlite:///{HOME / 'broker.sqlite3'}"
 )
 EVENT_SUBSCRIPTIONS = "greenlight.subscriptions.SUBSCRIPTIONS"
+EVENT_HOLDERS = "greenlight.subscriptions.EVENT_HOLDERS"
 VISIBLE_SUBJECTS = "greenlight.visibility.subjects_seen"
 REGISTRY_HOOKS = "greenlight.subscriptions.REGISTRY_HOOKS"
 
@@ -297,6 +312,12 @@ TRACKING_ARTIFACTS = env(
 ).rstrip("/")
 # Copies on this machine of versions in object storage, for model servers to load.
 ARTIFACTS_CACHE = env("GREENLIGHT_ARTIFACTS_CACHE", str(HOME / "cache"))
+# Where the audit log, and its checkpoints, are shipped: file:///…, syslog+tcp://host:port
+# or syslog+udp://host:port.
+AUDIT_SINKS = {
+    "events": audit_sink("GREENLIGHT_AUDIT_SINK"),
+    "checkpoints": audit_sink("GREENLIGHT_AUDIT_CHECKPOINT_SINK"),
+}
 MAX_MODEL_BYTES = int(env("GREENLIGHT_MAX_MODEL_BYTES", str(100 * 2**30)))
 MAX_MODEL_FILES = int(env("GREENLIGHT_MAX_MODEL_FILES", "10000"))
 # A model of more bytes is taken by a worker, not within the request.

@@ -41,3 +41,9 @@ REGISTRY_HOOKS: dict[str, list[str]] = {
         "webhooks.scopes.follow_rename",
     ],
 }
+
+# Who still needs an event that is to be archived, and who must let go of it.
+EVENT_HOLDERS: dict[str, list[str]] = {
+    "pending": ["webhooks.archiving.pending"],
+    "let_go": ["webhooks.archiving.let_go"],
+}

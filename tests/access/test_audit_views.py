@@ -15,8 +15,8 @@ from django.test import Client
 
 from access import services as access
 from access.models import User
+from events.files import write_whole
 from events.models import Event
-from greenlight.management.commands.export_audit import write_whole
 from registry import services as registry
 from registry.models import RegisteredModel
 from tests.factories import UserFactory

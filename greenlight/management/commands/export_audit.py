@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from argparse import ArgumentParser
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from access.audit import FORMATS, begin_export
 from core.errors import DomainError
+from events.files import write_whole
 from events.filters import EventFilter
 
 
@@ -52,20 +51,3 @@ class Command(BaseCommand):
             return
         count = write_whole(output, lines)
         self.stdout.write(f"{count} lines in {output}")
-
-
-def write_whole(path: Path, lines: Iterator[str]) -> int:
-    """Write a file that has its name only once all of it is on the disk."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    count = 0
-    try:
-        with partial.open("w", newline="") as file:
-            for line in lines:
-                file.write(line)
-                count += 1
-            file.flush()
-            os.fsync(file.fileno())
-        partial.rename(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return count
