@@ -12,7 +12,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from access.authz import chain_of, is_allowed, require, require_known
+from access.authz import chain_of, is_allowed, require, require_known, unknown
 from access.facts import principals_of
 from access.models import OwnershipTransfer, User
 from access.privileges import (
@@ -24,6 +24,7 @@ from access.privileges import (
 from access.securables import Securable
 from access.services.groups import persons_of
 from access.services.principals import get_principal
+from core import sql
 from core.errors import InvalidParameter
 from events.services import emit
 from events.types import EventType
@@ -45,6 +46,8 @@ def grant(
     require(principal, Privilege.MANAGE, securable)
     privilege = parse_privilege(str(privilege), securable._meta.model_name or "")
     _require_delegated(securable, privilege)
+    if not sql.hold(securable):  # a container may be deleted at this moment
+        raise unknown(securable)
     same = {
         "permission": _permission(securable, privilege),
         "content_object": securable,

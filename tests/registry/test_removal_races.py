@@ -8,12 +8,19 @@ from collections.abc import Callable
 import pytest
 from django.db import connection
 
+from access import services as access
 from access.models import User
 from access.privileges import Privilege
 from approvals import services as approvals
 from core.errors import DomainError
 from registry import services as registry
-from registry.models import Alias, ModelVersion, RegisteredModel, Schema
+from registry.models import (
+    Alias,
+    ModelVersion,
+    RegisteredModel,
+    Schema,
+    SchemaGrant,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -69,6 +76,20 @@ def test_nothing_is_made_in_a_schema_that_was_deleted(
         ("RESOURCE_DOES_NOT_EXIST", "done"),
     }
     assert Schema.objects.exists() == RegisteredModel.objects.exists()
+
+
+@pytest.mark.parametrize("attempt", range(3))
+def test_nothing_is_granted_on_a_schema_that_was_deleted(
+    schema: Schema, owner: User, attempt: int
+) -> None:
+    admin = schema.owner
+    granted, deleted = at_once(
+        lambda: access.grant(schema, Privilege.EXECUTE, owner, principal=admin),
+        lambda: registry.delete_schema(schema, principal=admin),
+    )
+    assert deleted == "done"
+    assert granted in {"done", "RESOURCE_DOES_NOT_EXIST"}
+    assert not SchemaGrant.objects.exists()
 
 
 def test_deleted_once_by_many(version: ModelVersion, owner: User) -> None:

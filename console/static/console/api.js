@@ -9,7 +9,7 @@ SwaggerUIBundle({
   filter: true,
   validatorUrl: null,
   requestInterceptor: (request) => {
-    request.headers["X-CSRFToken"] = place.dataset.csrf;
+    if (request.method !== "GET") request.headers["X-CSRFToken"] = place.dataset.csrf;
     return request;
   },
 });
