@@ -167,6 +167,29 @@ def test_policy_that_was_in_force_for_a_while_still_holds(
     assert "check ci has not reported" in waiting.unmet()
 
 
+def test_tightening_is_told_once_on_each_open_request(
+    waiting: ApprovalRequest, owner: User, clock: Any
+) -> None:
+    clock.shift(1)
+    draft = Draft("Champion", checks=(CheckRule("ci"),))
+    policy = approvals.put_policy(waiting.model, draft, principal=owner)
+    created = Event.objects.get(type="policy.created", subject_id=policy.pk)
+    for _ in range(2):
+        tasks.on_policy_created(str(created.id))
+    told = Event.objects.get(type="approval.policy_changed")
+    assert told.subject_id == waiting.pk
+    assert "check ci has not reported" in told.data["unmet"]
+
+
+def test_policy_of_another_alias_changes_nothing(
+    waiting: ApprovalRequest, owner: User
+) -> None:
+    policy = approvals.create_policy(waiting.model, "Staging", principal=owner)
+    created = Event.objects.get(type="policy.created", subject_id=policy.pk)
+    tasks.on_policy_created(str(created.id))
+    assert not Event.objects.filter(type="approval.policy_changed").exists()
+
+
 @pytest.mark.django_db(transaction=True)
 def test_eight_keepers_apply_once(waiting: ApprovalRequest, clock: Any) -> None:
     clock.shift(HOUR)

@@ -15,11 +15,12 @@ from mlflow.entities import Metric
 from access import services as access
 from access.models import User
 from access.privileges import Privilege
-from approvals import gate
+from approvals import callbacks, gate
 from approvals import services as approvals
 from approvals.drafts import CheckRule, Draft, ReviewerRule
 from approvals.models import ApprovalRequest
 from core.errors import PermissionDenied
+from events.models import Event
 from registry import services as registry
 from registry.models import ModelVersion
 from registry.store import tracking_store
@@ -198,6 +199,10 @@ def test_only_the_named_reporter_counts(
     approval = ask(checks=(CheckRule("scan", reporter=robot),))
     approve(approval, people("reviewer"))
     report(approval, "scan", people("impostor"))
+    opened = Event.objects.get(type="approval.requested")
+    sent = callbacks.for_webhook(opened, approval.version_id, people("webhook"))
+    token = sent["callback"]["url"].rsplit("/", 1)[1]
+    callbacks.answer(token, callbacks.Answer(state="check", name="scan", passed=True))
     assert approval.unmet() == ["check scan has not been reported by robot"]
     report(approval, "scan", robot)
     assert approval.status == "applied"
