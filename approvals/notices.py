@@ -12,21 +12,24 @@ from collections.abc import Iterable
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Exists, F, Max, OuterRef, QuerySet, Subquery
+from django.db.models import Exists, F, Max, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from access.models import PrincipalKind, User
 from access.who_could import who_could
 from approvals.evaluation import APPROVALS
-from approvals.gate import conditions, why_not
+from approvals.gate import conditions
 from approvals.models import (
     ApprovalRequest,
+    Delegation,
     Notice,
     NoticeKind,
     Reminder,
     RequestStatus,
 )
+from approvals.reads import visible_requests, voices_of
+from approvals.services.delegations import delegations_held_by
 from events.models import Event
 from events.types import EventType
 
@@ -42,7 +45,8 @@ def ask_reviewers(event: Event) -> None:
     if event.type == EventType.APPROVAL_REQUESTED:
         _write(approval, K.ASKED, 0, able_reviewers(approval))
         return
-    _write(approval, K.ASKED_AGAIN, event.sequence, able_reviewers(approval))
+    others = [one for one in able_reviewers(approval) if one.pk != event.actor_id]
+    _write(approval, K.ASKED_AGAIN, event.sequence, others)
 
 
 def tell_requester(event: Event) -> None:
@@ -112,7 +116,8 @@ def _open_without(kind: NoticeKind) -> QuerySet[ApprovalRequest]:
 def able_reviewers(approval: ApprovalRequest) -> list[User]:
     """Return the persons whose approval is missing and who may give it now.
 
-    Nobody, when no approval is missing. Groups are resolved, four eyes applied.
+    Nobody, when no approval is missing. Groups and delegations are resolved, four
+    eyes applied.
     """
     if not needs_approvals(approval):
         return []
@@ -120,7 +125,14 @@ def able_reviewers(approval: ApprovalRequest) -> list[User]:
     names = [
         one.principal for one in could if one.may_now and one.kind == PrincipalKind.USER
     ]
-    people = User.objects.filter(username__in=names, is_active=True)
+    now = timezone.now()
+    delegates = Delegation.objects.filter(
+        delegator__username__in=names,
+        revoked_at=None,
+        starts_at__lte=now,
+        ends_at__gt=now,
+    ).values("delegate")
+    people = User.objects.filter(Q(username__in=names) | Q(pk__in=delegates))
     return [person for person in people if may_still_decide(approval, person)]
 
 
@@ -135,9 +147,14 @@ def needs_approvals(approval: ApprovalRequest) -> bool:
 
 
 def may_still_decide(approval: ApprovalRequest, person: User) -> bool:
-    """Tell whether a person may decide, and has not."""
-    decided = approval.decisions.filter(person=person, cleared_at=None).exists()
-    return not decided and why_not(approval, person) is None
+    """Tell whether a person may decide, for themselves or for another, and has not.
+
+    A delegate who may not even see the request could do nothing with a message.
+    """
+    held = list(delegations_held_by(principal=person))
+    if not person.is_active or not voices_of(approval, person, held):
+        return False
+    return visible_requests(person).filter(pk=approval.pk).exists()
 
 
 def round_of(approval: ApprovalRequest) -> int:

@@ -17,6 +17,7 @@ from access.models import User
 from access.privileges import Privilege
 from approvals import mail, notices
 from approvals import services as approvals
+from approvals.lifecycle import settle
 from approvals.models import ApprovalRequest, Notice, NoticeStatus
 from approvals.tasks import ask_reviewers, tell_requester
 from events.models import Event, OutboxEntry
@@ -310,3 +311,46 @@ def test_service_of_mail_settings_is_for_oneself_and_admins(
         {"has_email": True, "wants_mail": False},
         {"has_email": False, "wants_mail": False},
     ]
+
+
+def delegate(to: User, principal: User) -> None:
+    approvals.delegate_approvals(
+        to, ends_at=timezone.now() + 24 * HOUR, principal=principal
+    )
+
+
+def test_delegate_who_sees_the_model_is_asked(
+    people: dict[str, User], approval: ApprovalRequest, stranger: User
+) -> None:
+    User.objects.filter(pk=stranger.pk).update(email="stranger@example.org")
+    delegate(people["looker"], people["second"])
+    delegate(stranger, people["second"])
+    handle()
+    assert [who for who, _ in sent()] == ["looker", "reviewer", "second"]
+
+
+def test_taken_back_approval_asks_the_others_again(
+    people: dict[str, User], version: ModelVersion, owner: User, approve: Act
+) -> None:
+    approvals.create_policy(version.model, "Champion", checks=["ci"], principal=owner)
+    asked = approvals.request_alias(version.model, "Champion", version, principal=owner)
+    approve(asked, people["second"])
+    handle()
+    assert sent() == []
+    approvals.revoke_decision(asked.decisions.get(), principal=people["second"])
+    handle()
+    what = "Please look again: prod.fraud.scorer@Champion to version 1"
+    assert sent() == [("reviewer", what)]
+
+
+def test_tighter_policy_asks_for_another_look(
+    people: dict[str, User], approval: ApprovalRequest, owner: User
+) -> None:
+    handle()
+    assert len(sent()) == 2
+    approvals.create_policy(
+        approval.model, "Champion", approvals_needed=2, principal=owner
+    )
+    settle(approval)
+    handle()
+    assert [who for who, _ in sent()] == ["reviewer", "second"]
