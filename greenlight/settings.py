@@ -368,7 +368,14 @@ LOGGING = {
     "formatters": {
         "plain": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}
     },
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "filters": {"callbacks": {"()": "greenlight.logs.HideCallbacks"}},
+    "handlers": {
+        "stderr": {
+            "class": "logging.StreamHandler",
+            "formatter": "plain",
+            "filters": ["callbacks"],
+        }
+    },
     "root": {"handlers": ["stderr"], "level": env("GREENLIGHT_LOG_LEVEL", "INFO")},
     # It logs every URL, and paths of webhooks are often secrets.
     "loggers": {"httpx": {"level": "WARNING"}},
