@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Sequence, Set
 from fnmatch import fnmatchcase
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.db.models import Q, QuerySet
@@ -15,6 +16,7 @@ from access.securables import Securable
 from approvals.models import OPEN, ApprovalRequest, Policy
 from approvals.shapes import PolicyJson
 from core.errors import InvalidParameter
+from core.prepared import Prepared
 from registry.models import Catalog, RegisteredModel, Schema
 
 _SCOPES: dict[type[Securable], str] = {
@@ -23,6 +25,19 @@ _SCOPES: dict[type[Securable], str] = {
     RegisteredModel: "model",
 }
 _NEAREST = ("model", "schema", "catalog")
+
+
+# asked of every alias that is set
+_OF_SCOPES = Prepared[Policy](
+    lambda model_id, schema_id, catalog_id: (
+        _rows()
+        .filter(Q(model=model_id) | Q(schema=schema_id) | Q(catalog=catalog_id))
+        .order_by("number")
+    ),
+    UUID,
+    UUID,
+    UUID,
+)
 
 
 def find_policy(model: RegisteredModel, alias: str) -> Policy | None:
@@ -37,7 +52,8 @@ def policies_in_force(model: RegisteredModel, alias: str) -> list[Policy]:
     scope and pattern only the newest number is in force.
     """
     newest: dict[tuple[Any, ...], Policy] = {}
-    for policy in _rows().filter(_above(model)).order_by("number"):
+    above = (model.pk, model.schema_id, model.schema.catalog_id)
+    for policy in _OF_SCOPES.all(*above):
         newest[(_level(policy), policy.alias_pattern.lower())] = policy
     matching = [
         policy

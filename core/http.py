@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 _CLIENT_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _MAX_JSON_DEPTH = 32
 _RPC_PATHS = ("/api/2.0/mlflow/", "/ajax-api/2.0/mlflow/")
+_FILE_PATHS = ("/api/2.0/mlflow-artifacts/", "/ajax-api/2.0/mlflow-artifacts/")
 
 Handler = Callable[[HttpRequest], HttpResponse]
 
@@ -69,9 +70,13 @@ class ProgramMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if not request.path_info.startswith(_RPC_PATHS):
+        path = request.path_info
+        if path.startswith(_RPC_PATHS):
+            match = _route(path, settings.ROOT_URLCONF)
+        elif path.startswith(_FILE_PATHS):  # as many paths as there are files
+            match = resolve(path, settings.ROOT_URLCONF)
+        else:
             return self.get_response(request)
-        match = _route(request.path_info, settings.ROOT_URLCONF)
         request.resolver_match = match
         try:
             response: HttpResponse = match.func(request, *match.args, **match.kwargs)

@@ -10,12 +10,14 @@ from __future__ import annotations
 import mimetypes
 from pathlib import PurePosixPath
 from typing import BinaryIO
+from uuid import UUID
 
 from django.http import FileResponse, HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 
 from access.models import User
 from core.errors import InvalidParameter, NotFound, PermissionDenied, Unsupported
+from core.prepared import Prepared
 from mlflow_api.messages import answer, caller, integer, read_message, text
 from registry import artifacts, reads
 from registry import services as registry
@@ -25,6 +27,9 @@ from registry.models import ModelVersion
 
 VIRTUAL = "greenlight"
 _CHUNK = 2**18
+_VERSION = Prepared[ModelVersion](
+    lambda pk: ModelVersion.objects.select_related("model").filter(pk=pk), UUID
+)
 
 
 @answer
@@ -145,7 +150,9 @@ def _version_file(path: str, principal: User) -> tuple[ModelVersion, str]:
     _, full_name, number, *rest = [*path.split("/"), "", ""]
     version = integer({"version": number}, "version")
     row = reads.loadable_version(full_name, version, principal=principal)
-    found = ModelVersion.objects.select_related("model").get(pk=row.id)
+    found = _VERSION.first(row.id)
+    if found is None:
+        raise NotFound(f"{full_name} has no version {version}.")
     if found.tampered_at:
         raise PermissionDenied(
             f"The bytes of {found.full_name} were changed on disk; it loads no more."

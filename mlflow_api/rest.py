@@ -48,6 +48,7 @@ def create_registered_model(principal: User, message: Message) -> Message:
     return _model(model)
 
 
+@facts_kept()
 def get_registered_model(principal: User, message: Message) -> Message:
     """Answer a model; to who only browses, with nothing of its versions."""
     model = _visible_model(principal, message)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from django.db import transaction
+from django.db.models import Value
+from django.db.models.functions import Lower
 from django.utils import timezone
 
 from access.authz import require
@@ -12,6 +16,7 @@ from access.securables import Securable
 from access.services import require_admin
 from access.ways import require_able
 from core.errors import Conflict, InvalidParameter, NotFound
+from core.prepared import Prepared
 from events.services import emit
 from events.types import EventType
 from registry.mlflow_rows import point_alias
@@ -26,11 +31,20 @@ from registry.names import check_alias
 from registry.services.models import lock_model
 from registry.store import store
 
+_BY_NAME = Prepared[Alias](
+    lambda model_id, name: (
+        Alias.objects.select_related("version")
+        .alias(key=Lower("name"))
+        .filter(model_id=model_id, key=Lower(Value(name)))
+    ),
+    UUID,
+    str,
+)
+
 
 def get_alias(model: RegisteredModel, name: str) -> Alias | None:
     """Return an alias of a model; names compare without case."""
-    rows = Alias.objects.select_related("version")
-    return rows.filter(model=model, name__iexact=name).first()
+    return _BY_NAME.first(model.pk, name)
 
 
 @transaction.atomic

@@ -5,14 +5,17 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from dataclasses import dataclass
+from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F, Max, Min, Sum
 from django.utils import timezone
 
+from access.facts import db_uuid
 from access.models import User
 from access.ways import require_able
 from core.callers import current_user_agent
+from core.prepared import Prepared
 from events.models import Event
 from events.seals import record_read
 from events.services import emit
@@ -22,6 +25,27 @@ from registry.models import ClientKind, ModelVersion, VersionLoad
 # every load reads it, once
 _COUNTED = "MLmodel"
 _MOST_CONSUMERS = 1000
+_KEY = ("version", "principal", "client", "hour")
+_OF_HOUR = Prepared[VersionLoad](
+    lambda version_id, principal_id, client, hour: VersionLoad.objects.filter(
+        version_id=version_id, principal_id=principal_id, client=client, hour=hour
+    ),
+    uuid.UUID,
+    uuid.UUID,
+    str,
+    dt.datetime,
+)
+_HELD = Prepared[ModelVersion](
+    lambda pk: ModelVersion.objects.select_for_update().only("pk").filter(pk=pk),
+    uuid.UUID,
+)
+_BEGIN = """
+    INSERT INTO registry_versionload
+        (version_id, principal_id, client, hour, count, first_at, last_at)
+    VALUES (%(version_id)s, %(principal_id)s, %(client)s, %(hour)s, %(count)s, %(at)s,
+        %(at)s)
+    ON CONFLICT (version_id, principal_id, client, hour) DO NOTHING
+"""
 _KINDS = {
     "mlflow-python-client/": ClientKind.MLFLOW,
     "Mozilla/": ClientKind.BROWSER,
@@ -49,18 +73,23 @@ def record_load(version: ModelVersion, file: str, *, principal: User) -> None:
     """
     record_read(version, principal=principal, path=file, digest=version.digest)
     now = timezone.now()
-    rows = VersionLoad.objects.filter(
+    load = VersionLoad(
         version=version,
         principal=principal,
         client=client_kind(current_user_agent()),
         hour=now.replace(minute=0, second=0, microsecond=0),
+        count=int(file == _COUNTED),
+        first_at=now,
+        last_at=now,
     )
-    if file != _COUNTED:
-        known = rows.exists()
-    else:
+    if load.count:
+        rows = VersionLoad.objects.filter(**_key(load))
         known = bool(rows.update(count=F("count") + 1, last_at=now))
+    else:
+        key = (version.pk, principal.pk, load.client, load.hour)
+        known = _OF_HOUR.first(*key) is not None
     if not known:
-        _first_of_hour(version, int(file == _COUNTED), now, principal)
+        _first_of_hour(load)
 
 
 def client_kind(user_agent: str) -> ClientKind:
@@ -70,29 +99,16 @@ def client_kind(user_agent: str) -> ClientKind:
 
 
 @transaction.atomic
-def _first_of_hour(
-    version: ModelVersion, count: int, now: dt.datetime, principal: User
-) -> None:
-    key = {
-        "version": version,
-        "principal": principal,
-        "client": client_kind(current_user_agent()),
-        "hour": now.replace(minute=0, second=0, microsecond=0),
-    }
-    times = {"first_at": now, "last_at": now}
-    load, is_new = VersionLoad.objects.get_or_create(
-        **key, defaults={**times, "count": count}
-    )
-    if not is_new:  # another file of the same load was first
-        VersionLoad.objects.filter(pk=load.pk).update(count=F("count") + count)
-    _tell_once_a_day(version, load, principal)
-
-
-def _tell_once_a_day(version: ModelVersion, load: VersionLoad, principal: User) -> None:
-    """Emit one event per version, principal and day, whichever file was first."""
+def _first_of_hour(load: VersionLoad) -> None:
+    """Begin the row of an hour; of several at once, the one that did tells of it."""
+    if not _begun(load):
+        rows = VersionLoad.objects.filter(**_key(load))
+        rows.update(count=F("count") + load.count)
+        return
+    version, principal = load.version, load.principal
     event_id = uuid.uuid5(version.pk, f"{principal.pk} {load.hour:%Y-%m-%d}")
-    # of two first loads at a time both wait here, and the second finds the event
-    ModelVersion.objects.select_for_update().only("pk").get(pk=version.pk)
+    # of two first hours or clients at a time the second waits here for the event
+    _HELD.first(version.pk)
     if Event.objects.filter(pk=event_id).exists():
         return
     emit(
@@ -104,6 +120,25 @@ def _tell_once_a_day(version: ModelVersion, load: VersionLoad, principal: User) 
         digest=version.digest,
         client=load.client,
     )
+
+
+def _begun(load: VersionLoad) -> bool:
+    """Insert a row, or wait for whoever is just inserting it; tell whether we did."""
+    values = {
+        "version_id": db_uuid(load.version_id),
+        "principal_id": db_uuid(load.principal_id),
+        "client": load.client,
+        "hour": connection.ops.adapt_datetimefield_value(load.hour),
+        "count": load.count,
+        "at": connection.ops.adapt_datetimefield_value(load.first_at),
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_BEGIN, values)
+        return bool(cursor.rowcount)
+
+
+def _key(load: VersionLoad) -> dict[str, Any]:
+    return {name: getattr(load, name) for name in _KEY}
 
 
 def consumers_of(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from django.db import IntegrityError, transaction
 from django.db.models import Max
 from mlflow.entities.model_registry import RegisteredModelTag
@@ -10,6 +12,7 @@ from access.authz import is_allowed, is_visible, require
 from access.models import User
 from access.privileges import Privilege
 from core.errors import AlreadyExists, PermissionDenied, unseen
+from core.prepared import Prepared
 from events.services import emit
 from events.types import EventType
 from registry import prompts
@@ -23,13 +26,20 @@ from registry.names import (
 from registry.services.namespaces import get_schema, keep
 from registry.store import store
 
+_BY_NAME = Prepared[RegisteredModel](
+    lambda full_name: RegisteredModel.objects.select_related(
+        "schema__catalog__owner", "schema__owner", "owner"
+    ).filter(full_name=full_name),
+    str,
+)
+_LOCKED = Prepared[RegisteredModel](
+    lambda pk: RegisteredModel.objects.select_for_update().filter(pk=pk), UUID
+)
+
 
 def get_model(full_name: str) -> RegisteredModel:
     """Return a model by full name, with its containers. Raises NotFound."""
-    rows = RegisteredModel.objects.select_related(
-        "schema__catalog__owner", "schema__owner", "owner"
-    )
-    found: RegisteredModel | None = rows.filter(full_name=full_name).first()
+    found = _BY_NAME.first(full_name)
     if found is None:
         split_full_name(full_name)
         raise unseen("model", full_name)
@@ -42,8 +52,7 @@ def lock_model(model: RegisteredModel) -> RegisteredModel:
     Its containers are those that were read with the model, if they are still its own.
     Raises NotFound when it was deleted meanwhile.
     """
-    rows = RegisteredModel.objects.select_for_update().filter(pk=model.pk)
-    locked: RegisteredModel | None = rows.first()
+    locked = _LOCKED.first(model.pk)
     if locked is None:
         raise unseen("model", model.full_name)
     is_known = RegisteredModel._meta.get_field("schema").is_cached(model)

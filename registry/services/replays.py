@@ -6,15 +6,36 @@ MLflow's client sends a request again when the answer was cut off, for minutes.
 from __future__ import annotations
 
 import datetime as dt
+from uuid import UUID
 
 from django.db import transaction
 from django.utils import timezone
 
 from access.models import User
+from core.prepared import Prepared
 from registry.models import ModelVersion, RegisteredModel, VersionStatus
 
 # Longer than the client goes on.
 REPLAY = dt.timedelta(minutes=10)
+
+
+_OVER = (VersionStatus.FAILED, VersionStatus.DELETED)
+_ANSWERED = Prepared[ModelVersion](
+    lambda model_id, digest, caller_id, since: (
+        ModelVersion.objects.filter(
+            model_id=model_id,
+            request_digest=digest,
+            created_by_id=caller_id,
+            created_at__gt=since,
+        )
+        .exclude(status__in=_OVER)
+        .select_related("model")
+    ),
+    UUID,
+    str,
+    UUID,
+    dt.datetime,
+)
 
 
 @transaction.atomic
@@ -35,11 +56,5 @@ def find_answered(
     """Return the version that a replayed request has made already."""
     if not request_digest:
         return None
-    same = ModelVersion.objects.filter(
-        model=model,
-        request_digest=request_digest,
-        created_by=principal,
-        created_at__gt=timezone.now() - REPLAY,
-    )
-    over = (VersionStatus.FAILED, VersionStatus.DELETED)
-    return same.select_related("model").exclude(status__in=over).first()
+    since = timezone.now() - REPLAY
+    return _ANSWERED.first(model.pk, request_digest, principal.pk, since)

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
@@ -14,6 +15,7 @@ from django.utils import timezone
 
 from access.models import User
 from core.errors import Conflict, DomainError, NotFound
+from core.prepared import Prepared
 from core.states import transition
 from events.models import Event
 from events.services import draft, emit, emit_drafts
@@ -32,10 +34,18 @@ _REPORT_SECONDS = 1.0
 _GIVE_UP_AFTER = dt.timedelta(hours=24)
 
 
+_BY_NUMBER = Prepared[ModelVersion](
+    lambda model_id, number: ModelVersion.objects.select_related(
+        "created_by__owner", "on_behalf_of"
+    ).filter(model_id=model_id, number=number),
+    UUID,
+    int,
+)
+
+
 def get_version(model: RegisteredModel, number: int) -> ModelVersion:
     """Return a version of a model by number. Raises NotFound."""
-    rows = ModelVersion.objects.select_related("created_by__owner", "on_behalf_of")
-    found = rows.filter(model=model, number=number).first()
+    found = _BY_NUMBER.first(model.pk, number)
     if found is None:
         raise NotFound(f"{model.full_name} has no version {number}.")
     found.model = model
