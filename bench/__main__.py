@@ -6,7 +6,13 @@ import subprocess
 import sys
 
 # Each in its own process: Django takes one database, and one pins its cores.
-_MODULES = ("bench.registry", "bench.transfers", "bench.gateway")
+_MODULES = (
+    "bench.registry",
+    "bench.search",
+    "bench.writes",
+    "bench.transfers",
+    "bench.gateway",
+)
 
 
 def main() -> None:

@@ -52,11 +52,15 @@ class Registry:
 def main() -> None:
     """Measure, and print a line of JSON per figure."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="without 1,000,000")
+    parser.add_argument("--quick", action="store_true", help="1,000 and 10,000 models alone")
     quick = parser.parse_args().quick
     try:
-        measure_sizes(_SIZES[:-1] if quick else _SIZES, 30 if quick else 100)
-        measure_growth(100_000, rounds=3 if quick else 5, seconds=2 if quick else 5)
+        if quick:
+            measure_sizes(_SIZES[:2], requests=30)
+            measure_growth(10_000, rounds=3, seconds=2)
+        else:
+            measure_sizes(_SIZES, requests=100)
+            measure_growth(100_000, rounds=5, seconds=5)
     except BenchError as problem:
         sys.exit(str(problem))
 
@@ -68,7 +72,11 @@ def measure_sizes(sizes: tuple[int, ...], requests: int) -> None:
         with _home() as home, _registry(models, 1) as registry:
             with servers.greenlight(registry.url, home) as url:
                 for name in PRINCIPALS:
-                    seen[models, name] = _first_page(registry, url, name, requests)
+                    took = _first_page(registry, url, name, requests)
+                    seen[models, name] = took
+                    common.report(
+                        bench="B-3", models=models, principal=name, ours_ms=took
+                    )
             if models <= _LARGEST_OF_PEER:
                 _report_peer(registry, home, seen[models, FEW])
     smallest, largest = sizes[0], sizes[-1]
@@ -144,11 +152,7 @@ def _first_page(registry: Registry, url: str, name: str, requests: int) -> float
         if name == FEW and names != sorted(registry.size.few()):
             raise BenchError(f"{name} sees {names}.")
         took = [_time(client) for _ in range(requests)]
-    median = statistics.median(took)
-    common.report(
-        bench="B-3", models=registry.size.models, principal=name, ours_ms=median
-    )
-    return median
+    return statistics.median(took)
 
 
 def _time(client: httpx.Client) -> float:
