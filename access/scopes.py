@@ -172,13 +172,13 @@ def _statement(kind: type[Securable]) -> str:
     ):
         container = f"{model._meta.db_table} {row}"
         selects += [
-            f"SELECT {name}, 'own' FROM mine"
-            f" JOIN {container} ON {row}.owner_id = mine.id {up}",
-            f"SELECT {name}, p.codename FROM mine"
-            f" JOIN {_table_of_grants(model)} g ON g.user_id = mine.id"
-            " AND (g.expires_at IS NULL OR g.expires_at > %(now)s)"
+            f"SELECT {name}, 'own' FROM {container} {up}"
+            f" WHERE {sql.among_found(f'{row}.owner_id', 'SELECT id FROM mine')}",
+            f"SELECT {name}, p.codename FROM {_table_of_grants(model)} g"
             " JOIN auth_permission p ON p.id = g.permission_id"
-            f" JOIN {container} ON {row}.id = g.content_object_id {up}",
+            f" JOIN {container} ON {row}.id = g.content_object_id {up}"
+            f" WHERE {sql.among_found('g.user_id', 'SELECT id FROM mine')}"
+            " AND (g.expires_at IS NULL OR g.expires_at > %(now)s)",
         ]
     return f"WITH RECURSIVE {mine_cte()} {' UNION '.join(selects)}"
 

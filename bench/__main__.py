@@ -12,6 +12,7 @@ _MODULES = (
     "bench.writes",
     "bench.transfers",
     "bench.gateway",
+    "bench.webhooks",
 )
 
 

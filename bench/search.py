@@ -52,7 +52,9 @@ class Registry:
 def main() -> None:
     """Measure, and print a line of JSON per figure."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="1,000 and 10,000 models alone")
+    parser.add_argument(
+        "--quick", action="store_true", help="1,000 and 10,000 models alone"
+    )
     quick = parser.parse_args().quick
     try:
         if quick:

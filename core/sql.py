@@ -57,6 +57,16 @@ def among(column: str, parameter: str) -> str:
     return f"{column} IN (SELECT value FROM json_each(%({parameter})s))"
 
 
+def among_found(column: str, select: str) -> str:
+    """Return the condition that a column is among the few rows of a SELECT.
+
+    PostgreSQL takes an array for ten rows, and looks each up by an index; of a
+    recursive query it expects hundreds, and reads the whole table to join them.
+    """
+    found = f"ARRAY({select})"
+    return f"{column} = ANY({found})" if is_postgresql() else f"{column} IN ({select})"
+
+
 def listed(values: Iterable[Any]) -> Any:
     """Return the parameter for `among` and `rows`: an array, or a list in JSON."""
     found = list(values)
