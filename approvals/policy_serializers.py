@@ -90,7 +90,7 @@ class TermsSerializer(InputSerializer):
     )
     wait_seconds = _seconds()
     expires_after_seconds = _seconds(WEEK_SECONDS, 60)
-    freezes = serializers.ListField(child=ObjectField(), default=list, max_length=50)
+    freezes = serializers.ListField(child=ObjectField(), default=list, max_length=20)
     cooling_seconds = _seconds()
     callback_may_approve = serializers.BooleanField(default=False)
     bypass = BypassSerializer(default=dict)
@@ -108,7 +108,7 @@ class PolicySerializer(TermsSerializer):
 class SimulationSerializer(TermsSerializer):
     securable_type = serializers.CharField(max_length=40)
     full_name = serializers.CharField(max_length=800)
-    last = serializers.IntegerField(default=20, min_value=1, max_value=200)
+    last = serializers.IntegerField(default=20, min_value=1, max_value=100)
 
 
 class PolicyFilterSerializer(InputSerializer):

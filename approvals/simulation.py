@@ -41,6 +41,8 @@ S = RequestStatus
 _BY_OTHERS = (S.CANCELLED, S.SUPERSEDED, S.INVALIDATED, S.FAILED, S.STALE)
 _WAITING = "waiting"
 _MOST_MOMENTS = 500
+# how far back requests for the aliases are looked for
+_MOST_REQUESTS = 10_000
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,8 @@ def simulate_policy(
     rows = ApprovalRequest.objects.filter(within).select_related(
         "model__schema__catalog", "version", "previous_version"
     )
-    found = (one for one in rows.iterator(100) if matches(policy, one.alias))
+    recent = rows[:_MOST_REQUESTS].iterator(100)
+    found = (one for one in recent if matches(policy, one.alias))
     chosen = [approval for _, approval in zip(range(last), found, strict=False)]
     return Replay([_replay(policy, approval) for approval in chosen])
 
