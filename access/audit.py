@@ -56,22 +56,32 @@ def shown(event: Event, person: User) -> EventJson:
     return told
 
 
-def timeline(securable: Securable, *, principal: User) -> QuerySet[Event]:
+def timeline(
+    securable: Securable, before: int | None = None, *, principal: User
+) -> QuerySet[Event]:
     """Return what happened to an object and to what is in it, newest first.
 
-    By its id, so under all names it ever had. What was refused is told to who may
-    read the audit log of it. Raises NotFound where the object may not be seen.
+    By its id, so under all names it ever had; `before` is the sequence where the last
+    page ended. Raises NotFound where the object may not be seen.
     """
     require_visible(principal, securable)
-    return told_below(securable, principal=principal)
+    return told_below(securable, before, principal=principal)
 
 
-def told_below(securable: Securable, *, principal: User) -> QuerySet[Event]:
-    """Return the timeline of an object that a principal was let to see."""
+def told_below(
+    securable: Securable, before: int | None = None, *, principal: User
+) -> QuerySet[Event]:
+    """Return the timeline of an object that a principal was let to see.
+
+    All of it, refusals too, for who may read its audit log; to others that of what
+    they see in it.
+    """
     events = events_below(securable)
-    if not is_able(principal, "read_audit", securable):
-        events = events.exclude(type__in=REFUSALS)
-    return events
+    if before is not None:
+        events = events.filter(sequence__lt=before)
+    if is_able(principal, "read_audit", securable):
+        return events
+    return keep_visible(events, principal)
 
 
 def events_below(securable: Securable) -> QuerySet[Event]:

@@ -68,7 +68,11 @@ class EventList(APIView):
     def get(self, request: Request) -> Response:
         asked = EventsQuerySerializer.read(request.query_params)
         events = _filter(asked).narrow(Event.objects.order_by("-sequence"))
-        return Response(_page(events, asked, "events", caller(request), hide=True))
+        before = _before(asked, "events")
+        if before is not None:
+            events = events.filter(sequence__lt=before)
+        seen = audit.keep_visible(events, caller(request))
+        return Response(_page(seen, asked, "events", caller(request)))
 
 
 class EventExport(APIView):
@@ -99,27 +103,24 @@ class ObjectTimeline(APIView):
     def get(self, request: Request, securable_type: str, full_name: str) -> Response:
         asked = TimelineQuerySerializer.read(request.query_params)
         found = find_securable(securable_type, full_name)
-        events = audit.timeline(found, principal=caller(request))
-        return Response(_page(events, asked, f"timeline:{found.pk}", caller(request)))
+        purpose = f"timeline:{found.pk}"
+        before = _before(asked, purpose)
+        events = audit.timeline(found, before, principal=caller(request))
+        return Response(_page(events, asked, purpose, caller(request)))
 
 
 def _filter(asked: dict[str, Any]) -> EventFilter:
     return EventFilter(**{name: asked[name] for name in _FILTERS})
 
 
+def _before(asked: dict[str, Any], purpose: str) -> int | None:
+    token = asked["page_token"]
+    return read_page_token(token, purpose=purpose) if token else None
+
+
 def _page(
-    events: QuerySet[Event],
-    asked: dict[str, Any],
-    purpose: str,
-    person: User,
-    *,
-    hide: bool = False,
+    events: QuerySet[Event], asked: dict[str, Any], purpose: str, person: User
 ) -> dict[str, Any]:
-    if asked["page_token"]:
-        before = read_page_token(asked["page_token"], purpose=purpose)
-        events = events.filter(sequence__lt=before)
-    if hide:
-        events = audit.keep_visible(events, person)
     found = list(events[: asked["max_results"] + 1])
     page = found[: asked["max_results"]]
     answer: dict[str, Any] = {"events": [audit.shown(e, person) for e in page]}

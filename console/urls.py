@@ -101,6 +101,10 @@ urlpatterns = [
     ),
     path("search/", search.search, name="search"),
     path("activity/", activity.activity, name="activity"),
+    path("activity/log/", activity.audit_log, name="audit_log"),
+    path(
+        "activity/export/<str:form>", activity.export_activity, name="export_activity"
+    ),
     path(_GRANTS, permissions.permissions, name="permissions"),
     path(f"{_GRANTS}grant/", permissions.grant, name="grant"),
     path(f"{_GRANTS}change/", permissions.change_grants, name="change_grants"),

@@ -190,7 +190,7 @@ _DEEDS = {
     "rollout.aborted": "aborted the rollout of v{version} on",
     "rollout.completed": "completed the rollout of v{version} on",
     "rollout.rolled_back": "took v{version} out of",
-    "access.denied": "was refused {request} on",
+    "access.denied": "was refused {asked} on",
     "sign_in.failed": "saw a sign-in fail, from {address}, of",
     "token.refused": "refused a token, from {address}, of",
     "audit.exported": "took a copy of the log of",
@@ -222,6 +222,8 @@ _ICON_OF_NOUN = {
     "webhook": "webhook",
     "model_server": "server",
     "rollout": "endpoint",
+    "sign_in": "key",
+    "audit": "activity",
 }
 
 _BAD_VERBS = {
@@ -234,6 +236,8 @@ _BAD_VERBS = {
     "rolled_back",
     "break_glass",
     "declined",
+    "denied",
+    "refused",
 }
 _GOOD_VERBS = {"ready", "approved", "applied", "succeeded", "completed"}
 
@@ -254,6 +258,9 @@ def look_of_event(event: Event) -> Look:
 def _values(event: Event) -> dict[str, str]:
     """Return the event's data as words; what is missing is a question mark."""
     values = defaultdict(lambda: "?", {k: str(v) for k, v in event.data.items()})
+    if request := event.data.get("request"):  # of a refusal: what, else only how
+        what = event.data.get("operation") or str(request).partition(" ")[0]
+        values["asked"] = what.replace("_", " ")
     if isinstance(weight := event.data.get("weight"), int):
         values["weight"] = percent_of(weight)
     return values

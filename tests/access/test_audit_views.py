@@ -15,6 +15,7 @@ from django.test import Client
 
 from access import services as access
 from access.models import User
+from access.privileges import Privilege
 from events.files import write_whole
 from events.models import Event
 from registry import services as registry
@@ -143,6 +144,20 @@ def test_timeline_knows_an_object_by_all_its_names(
     assert listed(answer)[0] == "registered_model.renamed"
     assert listed(answer)[-1] == "registered_model.created"
     assert call(stranger, "get", "timeline/model/prod.fraud.better").status_code == 404
+
+
+def test_timeline_of_a_catalog_hides_what_is_hidden_in_it(
+    model: RegisteredModel, owner: User, stranger: User, admin: User, call: Call
+) -> None:
+    catalog = model.schema.catalog
+    access.grant(catalog, Privilege.BROWSE, stranger, principal=admin)
+    access.grant(catalog, Privilege.USE_CATALOG, stranger, principal=admin)
+    told = call(stranger, "get", "timeline/catalog/prod").json()["events"]
+    assert "catalog.created" in {event["type"] for event in told}
+    assert "version" not in str({event["subject_type"] for event in told})
+    assert "grant.added" not in {
+        event["type"] for event in told if event["subject_name"] == model.full_name
+    }
 
 
 def test_command_writes_a_whole_file(model: RegisteredModel, tmp_path: Path) -> None:

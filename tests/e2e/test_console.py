@@ -290,6 +290,8 @@ def test_every_page_is_accessible_in_both_themes_and_on_small_screens(
         "group": "/principals/fraud-team/",
         "service": "/principals/scoring-job/",
         "webhooks-none": "/webhooks/",
+        "activity-filtered": "/activity/?outcome=success&since=2026-01-01",
+        "audit-log": "/activity/log/",
     }
     _look_at(managed, open_page(chromium, live_server), keeper, shots)
     browsed = {
