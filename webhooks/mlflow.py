@@ -101,6 +101,12 @@ _NAMED: dict[tuple[str, str], tuple[str, str]] = {
 }
 
 
+def names_of(event_type: str) -> list[str]:
+    """Return all of MLflow's names of a type of ours."""
+    found = [names for (kind, _), names in _NAMED.items() if kind == event_type]
+    return sorted({name for names in found for name in names if name})
+
+
 def name_of(event: Event) -> str:
     """Return MLflow's name of an event, or "" when MLflow has none."""
     names = _NAMED.get((event.type, event.subject_type))

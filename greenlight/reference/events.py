@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import ast
+import datetime as dt
+import json
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 
+from events.models import Event
 from events.types import EventType
 from greenlight.reference.markdown import code, table
+from webhooks import mlflow
+from webhooks.models import Delivery, Format, Webhook
+from webhooks.payload import preview_of
 
 E = EventType
 
+_MODEL = "prod.fraud.scorer"
 _APPS = ("events", "access", "registry", "approvals", "webhooks", "runners", "serving")
 _EMITTERS = {"draft", "emit", "tell"}
 _NO_DATA = {"principal", "event_id"}
@@ -59,7 +67,25 @@ Everything that happens is an event: one row in the audit log, which is chained 
 Each has an id, a sequence number, the time, the actor, the subject with its full name, the outcome and `data`; and where
 it came from: the id of the request, the credential, the address and the program. [Fields](audit-log.md).
 Subscribe with patterns: `approval.*`, `alias.set`, `*`; see [receive a webhook](../howto/receive-a-webhook.md).
+The last column is what a webhook in [MLflow's format](../howto/keep-mlflow-receivers.md) calls it.
 """
+
+_EXAMPLES = """\
+## Examples
+
+What webhooks get for some of them; ids are shortened. CloudEvents have the same `data`.
+
+"""
+# Of a model, a version and a webhook: type, kind and name of the subject, its own data.
+_SAMPLES: list[tuple[EventType, str, str, dict[str, Any]]] = [
+    (E.ALIAS_SET, "registeredmodel", _MODEL, {"alias": "Champion", "version": 2, "version_id": "5a1c…", "digest": "9f86d0…", "previous": 1, "generation": 4}),
+    (E.MODEL_VERSION_READY, "modelversion", f"{_MODEL}/2", {"version": 2, "digest": "9f86d0…", "size_bytes": 48213}),
+    (E.TAG_SET, "modelversion", f"{_MODEL}/2", {"key": "gate", "value": "passed"}),
+    (E.GRANT_ADDED, "registeredmodel", _MODEL, {"privilege": "EXECUTE", "to": "fraud-team", "expires_at": None}),
+    (E.WEBHOOK_DISABLED, "webhook", "ci.example.com/0b9f21aa", {"reason": "Nothing got through for 5 days."}),
+    (E.WEBHOOK_PINGED, "webhook", "ci.example.com/0b9f21aa", {}),
+]  # fmt: skip
+_AT = dt.datetime(2026, 1, 31, 12, tzinfo=dt.UTC)
 
 
 def page() -> str:
@@ -70,10 +96,34 @@ def page() -> str:
             code(event_type.value),
             sentence(event_type),
             ", ".join(map(code, data.get(event_type.name, []))),
+            ", ".join(map(code, mlflow.names_of(event_type))),
         )
         for event_type in EventType
     ]
-    return f"{_INTRODUCTION}\n{table(('type', 'it says', '`data` has'), rows)}"
+    catalogue = table(("type", "it says", "`data` has", "in MLflow's format"), rows)
+    examples = "\n".join(_example(*sample) for sample in _SAMPLES)
+    return f"{_INTRODUCTION}\n{catalogue}\n{_EXAMPLES}{examples}"
+
+
+def _example(event_type: EventType, kind: str, name: str, data: dict[str, Any]) -> str:
+    """Return the message of one event, as `webhooks.payload` makes it."""
+    event = Event(
+        type=event_type.value,
+        sequence=4711,
+        created_at=_AT,
+        actor_name="owner",
+        subject_type=kind,
+        subject_name=name,
+        data=data,
+    )
+    delivery = Delivery(webhook=Webhook(format=Format.STANDARD), event=event)
+    shown = preview_of(delivery)
+    shown["data"] |= {
+        "event_id": "0b9f…",
+        "subject": {**shown["data"]["subject"], "id": "5a1c…"},
+        "actor": {"id": "77e0…", "name": "owner"},
+    }
+    return f"```json\n{json.dumps(shown, indent=2, ensure_ascii=False)}\n```\n"
 
 
 def sentence(event_type: EventType) -> str:
