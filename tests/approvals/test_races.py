@@ -65,25 +65,38 @@ def _approve(approval: ApprovalRequest, principal: User) -> Callable[[], object]
 
 
 @pytest.mark.parametrize("quorum", [1, 2])
-def test_sixteen_approvers_apply_once(
-    version: ModelVersion, owner: User, use: Callable[..., None], quorum: int
+def test_sixteen_approvers_apply_once_in_every_round(
+    version: ModelVersion,
+    owner: User,
+    use: Callable[..., None],
+    make_version: Callable[..., ModelVersion],
+    quorum: int,
 ) -> None:
     approvals.create_policy(
         version.model, "Champion", approvals_needed=quorum, principal=owner
     )
-    approval = approvals.request_alias(
-        version.model, "Champion", version, principal=owner
-    )
-    results = _at_once([_approve(approval, user) for user in _approvers(use)])
+    users = _approvers(use)
+    others = (make_version(version.model, content=content) for content in "23")
+    for generation, one in enumerate([version, *others], start=1):
+        approval = approvals.request_alias(
+            version.model, "Champion", one, principal=owner
+        )
+        _approve_at_once(approval, users, quorum)
+        assert registry.get_alias(version.model, "Champion").generation == generation
+    assert list(verify_chain()) == []
 
+
+def _approve_at_once(approval: ApprovalRequest, users: list[User], quorum: int) -> None:
+    results = _at_once([_approve(approval, user) for user in users])
     refused = [one for one in results if isinstance(one, DomainError)]
     assert {one.error_code for one in refused} <= {"RESOURCE_CONFLICT"}
     assert len(refused) == APPROVERS - quorum
-    types = Counter(Event.objects.values_list("type", flat=True))
-    assert (types["approval.applied"], types["alias.set"]) == (1, 1)
+    said = Event.objects.filter(subject_id=approval.pk)
+    types = Counter(said.values_list("type", flat=True))
+    assert (types["approval.approved"], types["approval.applied"]) == (1, 1)
     assert types["approval.decided"] == approval.decisions.count() == quorum
-    assert registry.get_alias(version.model, "Champion").generation == 1
-    assert list(verify_chain()) == []
+    moves = Event.objects.filter(type="alias.set", data__digest=approval.digest)
+    assert moves.count() == 1
 
 
 def test_one_person_in_sixteen_tabs_decides_once(
