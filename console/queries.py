@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from django.db.models import QuerySet
+from typing import Any
+
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from access import audit
@@ -11,7 +14,8 @@ from access.facts import principals_of
 from access.models import User
 from access.privileges import Privilege
 from access.securables import Securable
-from approvals.models import ApprovalRequest, Decision, RequestStatus
+from approvals.models import ApprovalRequest, Decision, RequestStatus, Verdict
+from approvals.services import delegations_held_by
 from events.models import Event
 from events.services import Subject
 from events.types import REFUSALS
@@ -60,7 +64,8 @@ def waiting_requests(person: User) -> QuerySet[ApprovalRequest]:
     For lists and counts only: the reviewers that a policy names are left to
     `approvals`, which asks all conditions when one decides.
     """
-    decided = Decision.objects.filter(person=person.person, cleared_at=None)
+    by_them = Q(person=person.person, on_behalf_of=None) | Q(on_behalf_of=person)
+    decided = Decision.objects.filter(by_them, cleared_at=None)
     return (
         _requests()
         .filter(
@@ -75,6 +80,15 @@ def waiting_requests(person: User) -> QuerySet[ApprovalRequest]:
     )
 
 
+def requests_to_decide(person: User) -> QuerySet[ApprovalRequest]:
+    """Return what waits for a person, and for reviewers who delegated to them."""
+    condition = Q(pk__in=waiting_requests(person).order_by().values("pk"))
+    for delegation in delegations_held_by(principal=person):
+        theirs = waiting_requests(delegation.delegator).order_by().values("pk")
+        condition |= Q(pk__in=theirs) & ~Q(requester=person)
+    return visible_requests(person).filter(condition)
+
+
 def present_aliases(model: RegisteredModel) -> QuerySet[Alias]:
     """Return the aliases of a model that point somewhere, by name."""
     rows = model.aliases.exclude(version=None).order_by("name")
@@ -86,8 +100,20 @@ def requests_about(model: RegisteredModel) -> QuerySet[ApprovalRequest]:
     return _requests().filter(model=model)
 
 
+def _approvals_so_far() -> Any:
+    """Count in persons who approved; that they still may is asked on the page."""
+    rows = Decision.objects.filter(
+        request=OuterRef("pk"), verdict=Verdict.APPROVE, cleared_at=None
+    )
+    counted = (
+        rows.order_by().values("request").annotate(n=Count("person", distinct=True))
+    )
+    return Coalesce(Subquery(counted.values("n")), 0)
+
+
 def _requests() -> QuerySet[ApprovalRequest]:
-    return ApprovalRequest.objects.order_by("-opened_at", "-id").select_related(
+    rows = ApprovalRequest.objects.annotate(approved_by=_approvals_so_far())
+    return rows.order_by("-opened_at", "-id").select_related(
         "model__schema__catalog",
         "model__owner__owner",
         "version__model",
@@ -96,4 +122,7 @@ def _requests() -> QuerySet[ApprovalRequest]:
         "previous_version__model",
         "previous_version__created_by",
         "requester__owner",
+        "policy__catalog",
+        "policy__schema",
+        "policy__model",
     )

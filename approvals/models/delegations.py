@@ -67,6 +67,11 @@ class Delegation(models.Model):
         return f"{self.delegator.username} → {self.delegate.username}"
 
     @property
+    def may_end(self) -> bool:
+        """Tell whether there is anything left to end."""
+        return self.revoked_at is None and timezone.now() < self.ends_at
+
+    @property
     def is_in_force(self) -> bool:
         now = timezone.now()
         return self.revoked_at is None and self.starts_at <= now < self.ends_at

@@ -13,7 +13,7 @@ from approvals.services.aliases import (
     restore_alias,
     set_alias,
 )
-from approvals.services.bypasses import break_glass
+from approvals.services.bypasses import break_glass, may_break_glass
 from approvals.services.checks import report_check
 from approvals.services.comments import comment_on, may_comment
 from approvals.services.decisions import decide, revoke_decision
@@ -40,6 +40,7 @@ __all__ = [
     "edit_plan",
     "find_policy",
     "get_delegation",
+    "may_break_glass",
     "may_comment",
     "put_policy",
     "report_check",

@@ -13,7 +13,7 @@ from access.authz import require
 from access.facts import settled_principals_of
 from access.models import User
 from access.privileges import Privilege
-from access.ways import require_able
+from access.ways import is_able, require_able
 from approvals.lifecycle import close, lock_open, reset_if_moved
 from approvals.models import ApprovalRequest, Bypass, Policy, RequestStatus
 from approvals.policies import cooling_of, policies_in_force
@@ -71,6 +71,15 @@ def break_glass(
         if waiting:
             _draw_consequence(waiting, version, reason, principal)
     return moved
+
+
+def may_break_glass(model: RegisteredModel, alias: str, *, principal: User) -> bool:
+    """Tell whether somebody may go past the policies of an alias, for forms."""
+    if not settings.BREAK_GLASS:
+        return False
+    if is_able(principal, "break_glass", model):
+        return True
+    return _is_listed(policies_in_force(model, alias), principal)
 
 
 def _draw_consequence(

@@ -14,6 +14,7 @@ from access.models import User
 from access.operations import BY_NAME
 from access.securables import Securable
 from access.token_scopes import TokenScope
+from approvals.models import ApprovalRequest
 from console import objects, words
 from console.queries import waiting_requests
 from console.strips import seconds_of
@@ -98,6 +99,13 @@ def last_name(row: ModelRow) -> str:
 def up_to(count: int, most: int) -> str:
     """Say a number that was counted no further than `most`."""
     return f"{most:,}+" if count >= most else str(count)
+
+
+@register.filter
+def approvals_needed(approval: ApprovalRequest) -> int:
+    """Return how many approvals the strictest policy asks, as it was at opening."""
+    policies = approval.policy_snapshot.get("policies", [])
+    return max((policy["approvals_needed"] for policy in policies), default=1)
 
 
 @register.filter
