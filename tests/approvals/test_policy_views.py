@@ -67,7 +67,7 @@ def test_numbers_of_a_policy(
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"rules": [{"neeeded": 2}]}, "neeeded"),
+        ({"rules": [{"quorum": 2}]}, "quorum"),
         ({"rules": [{"needed": 0}]}, "needed"),
         ({"rules": [{}], "approvals_needed": 1}, "not both"),
         ({"rules": [{"principals": ["nobody"]}]}, "nobody"),
