@@ -8,9 +8,11 @@ from functools import wraps
 from uuid import UUID
 
 from celery import shared_task
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.module_loading import import_string
 
 from events import checkpoints, seals
 from events.models import Event, OutboxEntry
@@ -25,14 +27,18 @@ def relay() -> None:
     """Ring for every subscriber of every unhandled event, in commit order.
 
     An entry that was rung for and not handled within seconds is rung for again:
-    brokers lose messages, and workers die with them.
+    brokers lose messages, and workers die with them. One ring is enough for all
+    entries of a task that takes whatever waits.
     """
     due = Q(rung_at=None) | Q(rung_at__lt=timezone.now() - _RING_AGAIN)
     waiting = OutboxEntry.objects.filter(due, handled_at=None)
-    rung = []
+    takes_all: set[str] = import_string(settings.EVENT_TAKES_ALL)
+    rung, awake = [], set[str]()
     for entry in waiting.order_by("event__sequence")[:_BATCH]:
-        if not ring(entry.task, str(entry.event_id)):
+        if entry.task not in awake and not ring(entry.task, str(entry.event_id)):
             break
+        if entry.task in takes_all:
+            awake.add(entry.task)
         rung.append(entry.pk)
     OutboxEntry.objects.filter(pk__in=rung).update(rung_at=timezone.now())
 

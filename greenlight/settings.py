@@ -300,6 +300,7 @@ BROKER_URL = env(
     "GREENLIGHT_BROKER_URL", f"greenlight-sqlite:///{HOME / 'broker.sqlite3'}"
 )
 EVENT_SUBSCRIPTIONS = "greenlight.subscriptions.SUBSCRIPTIONS"
+EVENT_TAKES_ALL = "greenlight.subscriptions.TAKES_ALL"
 EVENT_HOLDERS = "greenlight.subscriptions.EVENT_HOLDERS"
 VISIBLE_SUBJECTS = "greenlight.visibility.subjects_seen"
 REGISTRY_HOOKS = "greenlight.subscriptions.REGISTRY_HOOKS"

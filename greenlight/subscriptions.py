@@ -27,6 +27,9 @@ SUBSCRIPTIONS: dict[str, list[str]] = {
     "registered_model.deleted": ["approvals.tasks.on_deleted"],
 }
 
+# Of these, the tasks that take every event that waits for them at one ring.
+TAKES_ALL = {"webhooks.tasks.fan_out"}
+
 # Whom the registry asks, or tells, inside its own transaction.
 REGISTRY_HOOKS: dict[str, list[str]] = {
     # who adds to the lineage of versions; see registry.lineage

@@ -12,11 +12,12 @@ from webhooks.services.deliveries import FAN_OUT
 def fan_out(event_id: str) -> None:
     """Write down the deliveries of what waits, and begin to send them at once.
 
-    One ring does the work of all that wait, so that a burst costs a few
-    transactions; the rings that come later find nothing.
+    One ring does the work of all that wait, so that a burst costs a few messages
+    and transactions; a ring that comes later finds nothing.
     """
-    for webhook_id in services.fan_out_waiting():
-        dispatch.wake(webhook_id)
+    while (owed := services.fan_out_waiting()) is not None:
+        for webhook_id in owed:
+            dispatch.wake(webhook_id)
 
 
 def send_due() -> None:

@@ -175,8 +175,9 @@ class LocalTree:
                 path.chmod(0o555)
                 _sync(path)
         self.root.chmod(0o555)
-        _sync(self.root)
-        _sync(self.root.parent)
+        # with the names of the attempt, its version and its model, when they are new
+        for directory in (self.root, *self.root.parents[:3]):
+            _sync(directory)
 
     def remove(self) -> None:
         if not self.root.is_dir():

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from django.db import connection
 
-GUARDED = ["events_event", "events_leaf", "events_checkpoint", "events_archive"]
+from events.guards import GUARDED
 
 
 @contextmanager

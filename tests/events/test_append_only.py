@@ -7,8 +7,9 @@ from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from access.models import User
+from events.guards import GUARDED, unguarded_tables
 from events.models import Archive, Checkpoint, Event, Leaf, OutboxEntry
-from tests.events.attacker import GUARDED
+from tests.events.attacker import without_triggers
 from tests.events.test_services import emit_one
 
 REFUSAL = "append-only"
@@ -72,20 +73,12 @@ def test_no_row_takes_the_place_of_another(rows: dict[str, int], values: str) ->
         )
 
 
-def test_the_tables_have_their_triggers(db: None) -> None:
+def test_tables_without_their_triggers_are_told(db: None) -> None:
     """On SQLite a later migration of a table drops them; it must make them again."""
-    catalog = (
-        "SELECT tbl_name FROM sqlite_master WHERE type = 'trigger'"
-        if connection.vendor == "sqlite"
-        else "SELECT tgrelid::regclass::text FROM pg_trigger WHERE NOT tgisinternal"
-    )
-    with connection.cursor() as cursor:
-        cursor.execute(catalog)
-        found = [table for (table,) in cursor.fetchall()]
-    each = 3 if connection.vendor == "sqlite" else 2
-    assert {table: found.count(table) for table in GUARDED} == dict.fromkeys(
-        GUARDED, each
-    )
+    assert unguarded_tables() == []
+    with without_triggers():
+        assert unguarded_tables() == GUARDED
+    assert unguarded_tables() == []
 
 
 def test_only_what_lies_in_an_archive_may_go(owner: User) -> None:

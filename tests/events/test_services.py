@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
+from celery.signals import before_task_publish
 from django.db import connections, transaction
 from django.db.transaction import TransactionManagementError
 from django.test import Client
@@ -154,6 +155,23 @@ def test_relay_rings_again_only_after_a_while(owner: User) -> None:
     again = OutboxEntry.objects.get().rung_at
     assert again is not None
     assert again > rung_at
+
+
+def test_one_ring_is_enough_for_a_task_that_takes_all(owner: User) -> None:
+    for _ in range(3):
+        emit_one(owner)
+    rung: list[str] = []
+
+    def listen(sender: str, **_message: object) -> None:
+        rung.append(sender)
+
+    before_task_publish.connect(listen)
+    try:
+        relay()
+    finally:
+        before_task_publish.disconnect(listen)
+    assert rung.count("webhooks.tasks.fan_out") == 1
+    assert not OutboxEntry.objects.filter(rung_at=None).exists()
 
 
 def test_request_id_of_the_caller_is_kept(client: Client) -> None:

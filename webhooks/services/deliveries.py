@@ -40,17 +40,17 @@ def fan_out(event: Event) -> list[Delivery]:
 
 
 @transaction.atomic
-def fan_out_waiting() -> set[UUID]:
+def fan_out_waiting() -> set[UUID] | None:
     """Fan out what waits, up to a hundred events in the order of the log.
 
-    Returns the webhooks that are owed something. The entries in the outbox are
+    Returns the webhooks that are owed something, or None when nothing waited. The entries in the outbox are
     claimed in the same transaction, so that each event is fanned out exactly once.
     """
     waiting = OutboxEntry.objects.filter(task=FAN_OUT, handled_at=None)
     locked = waiting.select_for_update(skip_locked=True, of=("self",))
     entries = list(locked.select_related("event").order_by("event__sequence")[:_EVENTS])
     if not entries:
-        return set()
+        return None
     owed = _owe([entry.event for entry in entries])
     claimed = OutboxEntry.objects.filter(pk__in=[entry.pk for entry in entries])
     claimed.update(handled_at=timezone.now())

@@ -18,6 +18,7 @@ from django.db.migrations.executor import MigrationExecutor
 from kombu.exceptions import OperationalError
 
 from core.errors import DomainError
+from events.guards import unguarded_tables
 from registry import artifacts
 from serving import envoy
 
@@ -54,6 +55,19 @@ def _database() -> str:
     if executor.migration_plan(executor.loader.graph.leaf_nodes()):
         raise UnhealthyError("its tables are not up to date; run manage.py migrate")
     return f"{connection.vendor}, up to date"
+
+
+def _audit_log() -> str:
+    try:
+        unguarded = unguarded_tables()
+    except DatabaseError as error:
+        raise UnhealthyError(f"{error}; check GREENLIGHT_DATABASE_URL") from error
+    if unguarded:
+        raise UnhealthyError(
+            f"nothing keeps {', '.join(unguarded)} from being changed: a trigger is "
+            "missing or switched off. Find out who did it, run manage.py verify-audit"
+        )
+    return "append-only"
 
 
 def _broker() -> str:
@@ -103,6 +117,7 @@ def _keys() -> str:
 
 CHECKS: dict[str, Callable[[], str]] = {
     "database": _database,
+    "audit log": _audit_log,
     "broker": _broker,
     "envoy": _envoy,
     "artifacts": _artifacts,
