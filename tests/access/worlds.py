@@ -142,7 +142,8 @@ def put_grant(
         content_object=thing,
         user=holder,
         defaults={
-            "granted_by": holder,
+            # not the holder: what one grants oneself counts less
+            "granted_by": thing.owner,
             "expires_at": timezone.now() - dt.timedelta(1) if expired else None,
         },
     )

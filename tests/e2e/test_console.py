@@ -179,7 +179,7 @@ def test_person_signs_in_reads_approves_and_steers(
     page.get_by_role("link", name="fraud").click()
     page.get_by_role("link", name="scorer").click()
     page.get_by_role("link", name="Review", exact=True).click()
-    page.get_by_label("Comment").fill("The confusion matrix is fine.")
+    page.get_by_label("Comment", exact=True).fill("The confusion matrix is fine.")
     page.get_by_role("button", name="Approve").click()
     expect(page.get_by_text("You approved")).to_be_visible()
     expect(page.get_by_text("The confusion matrix is fine.")).to_be_visible()

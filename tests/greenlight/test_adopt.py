@@ -125,20 +125,20 @@ def test_prompts_stay_prompts(adopted: dict[str, Any]) -> None:
 
 
 def test_what_was_deleted_here_does_not_come_back(
-    adopted: dict[str, Any], adopt: Adopt, url: str, owner: User
+    adopted: dict[str, Any], adopt: Adopt, url: str, admin: User
 ) -> None:
     model = RegisteredModel.objects.get(full_name="prod.fraud.scorer")
-    registry.delete_model(model, principal=owner)
+    registry.delete_model(model, principal=admin)
     again = adopt(url)
     assert lines(again, "left out") == ["Fraud model"]
     assert lines(again, "taken over") == []
 
 
 def test_name_with_numbers_of_another_model_is_an_error(
-    adopted: dict[str, Any], adopt: Adopt, owner: User, source: Path, tmp_path: Path
+    adopted: dict[str, Any], adopt: Adopt, admin: User, source: Path, tmp_path: Path
 ) -> None:
     model = RegisteredModel.objects.get(full_name="prod.fraud.scorer")
-    registry.delete_model(model, principal=owner)
+    registry.delete_model(model, principal=admin)
     (tmp_path / "copy.db").write_bytes((source / "mlflow.db").read_bytes())
     (tmp_path / "two.yaml").write_text("- {from: churn, to: prod.fraud.scorer}")
     plan = adopt(
