@@ -1,4 +1,4 @@
-"""Approving, rejecting, checks: what counts, and what moves the alias."""
+"""Approving and rejecting: what counts, and what moves the alias."""
 
 from __future__ import annotations
 
@@ -16,28 +16,12 @@ from approvals import tasks
 from approvals.models import ApprovalRequest, Decision, Policy
 from core.errors import Conflict, InvalidParameter, NotFound, PermissionDenied
 from events.models import Event
-from registry import artifacts
 from registry import services as registry
 from registry.models import ModelVersion, RegisteredModel
+from tests.approvals.looks import champion, tamper, types
 from tests.factories import GroupFactory, MembershipFactory, UserFactory
 
 Act = Callable[..., None]
-
-
-def _champion(approval: ApprovalRequest) -> ModelVersion | None:
-    alias = registry.get_alias(approval.model, "Champion")
-    return alias.version if alias else None
-
-
-def _types() -> list[str]:
-    rows = Event.objects.filter(type__regex=r"^(approval|alias)\.")
-    return list(rows.order_by("sequence").values_list("type", flat=True))
-
-
-def _tamper(version: ModelVersion) -> None:
-    path = artifacts.local_directory(version) / "weights.json"
-    path.chmod(0o644)
-    path.write_text("evil")
 
 
 def _share_with(model: RegisteredModel, person: User) -> None:
@@ -56,7 +40,7 @@ def test_approval_moves_the_alias_by_the_right_of_the_requester(
     assert approval.unmet() == []
     alias = registry.get_alias(approval.model, "Champion")
     assert (alias.version, alias.set_by) == (approval.version, owner)
-    assert _types() == [
+    assert types() == [
         "approval.requested",
         "approval.decided",
         "approval.approved",
@@ -72,7 +56,7 @@ def test_reject_closes_the_request(approval: ApprovalRequest, reviewer: User) ->
     approval.refresh_from_db()
     assert approval.status == "rejected"
     assert approval.closing_reason == "Rejected by approver: no"
-    assert _champion(approval) is None
+    assert champion(approval) is None
 
 
 def test_unknown_verdict_is_refused(approval: ApprovalRequest, reviewer: User) -> None:
@@ -203,7 +187,7 @@ def test_the_same_decision_again_is_answered_with_the_first(
         for _ in range(2)
     )
     assert (first, first.is_replay, again.is_replay) == (again, False, True)
-    assert _types().count("approval.decided") == 1
+    assert types().count("approval.decided") == 1
     assert two.decisions.count() == 1
 
 
@@ -249,9 +233,9 @@ def test_quorum_of_two_persons_applies(
     two: ApprovalRequest, reviewer: User, second: User, approve: Act
 ) -> None:
     approve(two, reviewer)
-    assert (two.status, _champion(two)) == ("pending", None)
+    assert (two.status, champion(two)) == ("pending", None)
     approve(two, second)
-    assert (two.status, _champion(two)) == ("applied", two.version)
+    assert (two.status, champion(two)) == ("applied", two.version)
 
 
 def test_approver_who_lost_the_right_stops_counting(
@@ -297,15 +281,15 @@ def test_wrong_digest_is_a_conflict(approval: ApprovalRequest, reviewer: User) -
 def test_bytes_changed_on_disk_invalidate_the_request(
     approval: ApprovalRequest, reviewer: User, approve: Act
 ) -> None:
-    _tamper(approval.version)
+    tamper(approval.version)
     with pytest.raises(Conflict, match="were changed on disk"):
         approve(approval, reviewer)
     approval.refresh_from_db()
     approval.version.refresh_from_db()
     assert approval.status == "invalidated"
     assert approval.version.tampered_at is not None
-    assert _champion(approval) is None
-    assert _types()[-1] == "approval.invalidated"
+    assert champion(approval) is None
+    assert types()[-1] == "approval.invalidated"
     assert Event.objects.filter(type="model_version.tampered").count() == 1
 
 
@@ -337,7 +321,7 @@ def test_expired_request_takes_no_decision(
         approve(approval, reviewer)
     approval.refresh_from_db()
     assert approval.status == "expired"
-    assert _champion(approval) is None
+    assert champion(approval) is None
 
 
 def test_sweep_expires_what_is_due(approval: ApprovalRequest) -> None:
@@ -349,7 +333,7 @@ def test_sweep_expires_what_is_due(approval: ApprovalRequest) -> None:
         tasks.expire_due()
     approval.refresh_from_db()
     assert (approval.status, approval.closed_at) == ("expired", approval.expires_at)
-    assert _types().count("approval.expired") == 1
+    assert types().count("approval.expired") == 1
 
 
 def test_expired_request_makes_room_for_the_same_wish(
@@ -378,10 +362,10 @@ def test_alias_that_moved_meanwhile_needs_a_fresh_look(
     two.refresh_from_db()
     assert (two.status, two.previous_version) == ("pending", other)
     assert two.unmet() == ["2 more approvals by somebody with APPROVE"]
-    assert _types()[-1] == "approval.reset"
+    assert types()[-1] == "approval.reset"
     approve(two, second)
     approve(two, reviewer)
-    assert (two.status, _champion(two)) == ("applied", two.version)
+    assert (two.status, champion(two)) == ("applied", two.version)
 
 
 def test_tightened_policy_counts_for_open_requests(
@@ -399,100 +383,3 @@ def test_loosened_policy_does_not_help_an_open_request(
     approvals.create_policy(two.model, "Champion", approvals_needed=1, principal=owner)
     approve(two, reviewer)
     assert two.status == "pending"
-
-
-# --- checks --------------------------------------------------------------------
-
-
-@pytest.fixture
-def checked(version: ModelVersion, owner: User) -> ApprovalRequest:
-    """A request that needs one approval and the check `ci`."""
-    approvals.create_policy(version.model, "Champion", checks=["ci"], principal=owner)
-    return approvals.request_alias(version.model, "Champion", version, principal=owner)
-
-
-@pytest.fixture
-def ci(grantee: User, use: Act) -> User:
-    """Somebody with EXECUTE."""
-    use(grantee, Privilege.EXECUTE)
-    return grantee
-
-
-def test_missing_check_holds_and_then_applies(
-    checked: ApprovalRequest, reviewer: User, ci: User, approve: Act, report: Act
-) -> None:
-    approve(checked, reviewer)
-    assert checked.unmet() == ["check ci has not reported"]
-    assert _champion(checked) is None
-    report(checked, "ci", ci)
-    assert (checked.status, _champion(checked)) == ("applied", checked.version)
-
-
-def test_check_alone_does_not_apply(
-    checked: ApprovalRequest, ci: User, report: Act
-) -> None:
-    report(checked, "ci", ci)
-    assert checked.unmet() == ["1 more approval by somebody with APPROVE"]
-
-
-def test_failed_check_waits_and_the_latest_report_counts(
-    checked: ApprovalRequest, reviewer: User, ci: User, approve: Act, report: Act
-) -> None:
-    report(checked, "ci", ci, passed=True)
-    report(checked, "ci", ci, passed=False)
-    approve(checked, reviewer)
-    assert checked.unmet() == ["check ci failed"]
-    report(checked, "ci", ci, passed=True)
-    assert checked.status == "applied"
-
-
-def test_check_for_other_bytes_is_a_conflict(
-    checked: ApprovalRequest, ci: User
-) -> None:
-    with pytest.raises(Conflict, match="not the digest"):
-        approvals.report_check(
-            checked, "ci", passed=True, digest="0" * 64, principal=ci
-        )
-
-
-def test_green_check_on_changed_bytes_invalidates(
-    checked: ApprovalRequest, ci: User, report: Act
-) -> None:
-    _tamper(checked.version)
-    with pytest.raises(Conflict, match="changed on disk"):
-        report(checked, "ci", ci)
-    checked.refresh_from_db()
-    assert checked.status == "invalidated"
-
-
-def test_owner_may_not_vouch_for_the_own_version(
-    checked: ApprovalRequest, owner: User, admin: User, use: Act, report: Act
-) -> None:
-    robot = access.create_service_principal("robot", owner, principal=admin)
-    use(robot, Privilege.EXECUTE)
-    for principal in (owner, robot):
-        with pytest.raises(PermissionDenied, match="may not report a check"):
-            report(checked, "ci", principal)
-    assert not checked.checks.exists()
-
-
-def test_approver_without_execute_may_not_report(
-    checked: ApprovalRequest, reviewer: User, report: Act
-) -> None:
-    with pytest.raises(PermissionDenied, match="EXECUTE"):
-        report(checked, "ci", reviewer)
-
-
-def test_stranger_may_not_report(
-    checked: ApprovalRequest, stranger: User, report: Act
-) -> None:
-    with pytest.raises(NotFound):
-        report(checked, "ci", stranger)
-
-
-def test_closed_request_takes_no_report(
-    checked: ApprovalRequest, owner: User, ci: User, report: Act
-) -> None:
-    approvals.cancel(checked, principal=owner)
-    with pytest.raises(Conflict, match="is cancelled"):
-        report(checked, "ci", ci)

@@ -1,9 +1,8 @@
-"""Who may subscribe, what is sent to whom, and what becomes of a failure."""
+"""What is sent, what becomes of a failure, and what is done by hand."""
 
 from __future__ import annotations
 
 import datetime as dt
-import threading
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
@@ -11,196 +10,36 @@ from uuid import UUID
 import pytest
 import time_machine
 from django.conf import LazySettings
-from django.db import connection, transaction
 from pytest_httpserver import HTTPServer
 from standardwebhooks import WebhookVerificationError
 
 from access import services as access
 from access.models import User
 from access.privileges import Privilege
-from core.errors import Conflict, InvalidParameter, NotFound, PermissionDenied
-from core.outbound import OutboundRefused
+from core.errors import Conflict, NotFound
 from events.models import Event
-from events.services import emit
 from events.types import EventType
 from registry import services as registry
 from registry.models import RegisteredModel, Schema
 from tests.webhooks.conftest import verified
+from tests.webhooks.steps import (
+    HOOK,
+    MakeEvent,
+    MakeWebhook,
+    attempt,
+    claim,
+    get_through,
+    make_due,
+    owed,
+)
 from webhooks import services
 from webhooks.models import (
-    Attempt,
     Delivery,
     DeliveryStatus,
     Webhook,
     WebhookStatus,
 )
 from webhooks.services import attempts
-
-HOOK = "/hook"
-MakeEvent = Callable[..., Event]
-MakeWebhook = Callable[..., Webhook]
-
-
-def owed(event: Event) -> Delivery:
-    """Fan an event out that exactly one webhook wants."""
-    (delivery,) = services.fan_out(event)
-    return delivery
-
-
-def attempt(delivery: Delivery) -> Attempt:
-    """Attempt a delivery that is due, and bring the row up to date."""
-    done = services.attempt(delivery)
-    assert done is not None
-    delivery.refresh_from_db()
-    return done
-
-
-def make_due(delivery: Delivery) -> None:
-    Delivery.objects.filter(pk=delivery.pk).update(next_attempt_at=delivery.created_at)
-
-
-def get_through(delivery: Delivery) -> None:
-    """Let the receiver have taken something else meanwhile: it is not down."""
-    rows = Webhook.objects.filter(pk=delivery.webhook_id)
-    rows.update(failing_since=None, failures_in_a_row=0, paused_until=None)
-
-
-def claim(delivery: Delivery) -> list[Delivery]:
-    return services.claim(delivery.webhook_id, 1, only=delivery.pk)
-
-
-# --- who may subscribe ----------------------------------------------------------
-
-
-def test_owner_subscribes_to_own_model(
-    make_webhook: MakeWebhook, model: RegisteredModel, owner: User
-) -> None:
-    webhook = make_webhook(principal=owner, scope_type="model", scope=model.full_name)
-    assert webhook.created_by == owner
-    assert Event.objects.filter(type=EventType.WEBHOOK_CREATED).count() == 1
-
-
-def test_grantee_of_manage_subscribes(
-    make_webhook: MakeWebhook,
-    schema: Schema,
-    grantee: User,
-    use: Callable[..., None],
-) -> None:
-    use(grantee, Privilege.MANAGE)
-    webhook = make_webhook(
-        principal=grantee, scope_type="schema", scope=schema.full_name
-    )
-    assert services.get_webhook(webhook.pk, principal=grantee) == webhook
-
-
-def test_grantee_of_less_than_manage_may_not_subscribe(
-    make_webhook: MakeWebhook,
-    model: RegisteredModel,
-    grantee: User,
-    use: Callable[..., None],
-) -> None:
-    use(grantee, Privilege.EXECUTE)
-    with pytest.raises(PermissionDenied, match="MANAGE"):
-        make_webhook(principal=grantee, scope_type="model", scope=model.full_name)
-
-
-@pytest.mark.parametrize(
-    ("scope_type", "scope"),
-    [
-        ("catalog", "prod"),
-        ("schema", "prod.fraud"),
-        ("model", "prod.fraud.scorer"),
-        ("model", "prod.fraud.no_such"),
-    ],
-)
-@pytest.mark.usefixtures("model")
-def test_stranger_may_not_subscribe_and_learns_nothing(
-    make_webhook: MakeWebhook, stranger: User, scope_type: str, scope: str
-) -> None:
-    with pytest.raises(NotFound):
-        make_webhook(principal=stranger, scope_type=scope_type, scope=scope)
-    assert not Webhook.objects.exists()
-
-
-def test_only_an_admin_subscribes_to_the_installation(
-    make_webhook: MakeWebhook, admin: User, owner: User
-) -> None:
-    with pytest.raises(PermissionDenied):
-        make_webhook(principal=owner)
-    make_webhook(principal=admin)
-
-
-def test_inner_url_is_refused(admin: User, settings: LazySettings) -> None:
-    settings.WEBHOOK_ALLOWED_NETWORKS = []
-    for host in ("127.0.0.1", "2130706433", "[::ffff:127.0.0.1]", "169.254.169.254"):
-        with pytest.raises(OutboundRefused):
-            services.create_webhook(f"https://{host}/", ["*"], principal=admin)
-
-
-def test_unknown_event_type_is_refused(make_webhook: MakeWebhook) -> None:
-    with pytest.raises(InvalidParameter, match="aproval"):
-        make_webhook(event_types=["aproval.*"])
-
-
-def test_secret_is_not_stored_in_clear(webhook: Webhook) -> None:
-    assert webhook.secret_text.startswith("whsec_")
-    stored = Webhook.objects.get()
-    assert stored.secret_text == ""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT * FROM webhooks_webhook")
-        assert webhook.secret_text not in str(cursor.fetchall())
-    assert webhook.secret_text not in str(list(Event.objects.values()))
-
-
-# --- what is owed to whom -------------------------------------------------------
-
-
-def test_fan_out_twice_makes_one_delivery(webhook: Webhook, event: Event) -> None:
-    services.fan_out(event)
-    services.fan_out(event)
-    assert webhook.deliveries.count() == 1
-
-
-@pytest.mark.parametrize(
-    ("scope_type", "scope", "is_owed"),
-    [
-        ("installation", "", True),
-        ("catalog", "prod", True),
-        ("schema", "prod.fraud", True),
-        ("model", "prod.fraud.scorer", True),
-        ("model", "prod.fraud.score", False),
-        ("catalog", "pro", False),
-    ],
-)
-def test_scope_decides_what_is_owed(
-    admin: User, event: Event, scope_type: str, scope: str, is_owed: bool
-) -> None:
-    Webhook.objects.create(
-        url="https://example.com",
-        event_types=["alias.set"],
-        scope_type=scope_type,
-        scope=scope,
-        created_by=admin,
-        created_at=event.created_at,
-    )
-    assert bool(services.fan_out(event)) == is_owed
-
-
-def test_type_that_was_not_asked_for_is_not_owed(
-    webhook: Webhook, make_event: MakeEvent
-) -> None:
-    assert services.fan_out(make_event(EventType.TAG_SET)) == []
-
-
-def test_user_named_like_a_catalog_is_not_below_it(
-    make_webhook: MakeWebhook, admin: User, catalog: Any
-) -> None:
-    make_webhook(scope_type="catalog", scope="prod", event_types=["principal.*"])
-    with transaction.atomic():
-        user = User.objects.create_user("prod")
-        event = emit(EventType.PRINCIPAL_CREATED, user, principal=admin)
-    assert services.fan_out(event) == []
-
 
 # --- what is sent ---------------------------------------------------------------
 
@@ -433,95 +272,6 @@ def test_outcome_that_comes_after_another_one_moves_nothing(
     delivery.refresh_from_db()
     assert delivery.status == DeliveryStatus.DELIVERED
     assert [a.status_code for a in delivery.attempts.all()] == [500, 200]
-
-
-# --- claims ---------------------------------------------------------------------
-
-
-def test_claimed_delivery_is_nobody_elses_until_the_lease_ends(
-    webhook: Webhook, event: Event
-) -> None:
-    delivery = owed(event)
-    assert claim(delivery)
-    assert claim(delivery) == []
-    with time_machine.travel(event.created_at + dt.timedelta(seconds=90)):
-        (again,) = claim(delivery)
-    assert again.attempts_begun == 2
-
-
-@pytest.mark.django_db(transaction=True)
-def test_one_of_many_claims_wins(webhook: Webhook, make_event: MakeEvent) -> None:
-    for _ in range(3):
-        owed(make_event())
-    barrier, won = threading.Barrier(8), []
-
-    def race() -> None:
-        try:
-            barrier.wait()
-            won.append([one.pk for one in services.claim(webhook.pk, 1)])
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=race) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    claimed = [pk for pks in won for pk in pks]
-    assert len(claimed) == len(set(claimed)) == 3
-
-
-def test_receiver_gets_few_requests_at_a_time(
-    make_webhook: MakeWebhook, make_event: MakeEvent
-) -> None:
-    webhook = make_webhook(max_in_flight=2)
-    for _ in range(3):
-        owed(make_event())
-    assert [len(services.claim(webhook.pk, 1)) for _ in range(3)] == [1, 1, 0]
-
-
-def test_failing_receiver_gets_one_request_at_a_time(
-    webhook: Webhook, make_event: MakeEvent
-) -> None:
-    Webhook.objects.update(failing_since=webhook.created_at)
-    owed(make_event()), owed(make_event())
-    assert len(services.claim(webhook.pk)) == 1
-    assert services.claim(webhook.pk) == []
-
-
-def test_what_was_claimed_and_not_begun_is_given_back(
-    webhook: Webhook, make_event: MakeEvent, httpserver: HTTPServer
-) -> None:
-    httpserver.expect_request(HOOK).respond_with_data("", 500)
-    first, second = owed(make_event()), owed(make_event())
-    services.send(services.claim(webhook.pk))
-    second.refresh_from_db()
-    assert len(httpserver.log) == 1
-    assert (second.lease_until, second.attempts_begun) == (None, 0)
-    first.refresh_from_db()
-    assert (first.failures, first.attempts_begun) == (1, 1)
-
-
-def test_several_are_sent_over_one_connection(
-    webhook: Webhook, make_event: MakeEvent, httpserver: HTTPServer
-) -> None:
-    httpserver.expect_request(HOOK).respond_with_data("")
-    for _ in range(3):
-        owed(make_event())
-    services.send(services.claim(webhook.pk))
-    done = webhook.deliveries.filter(status=DeliveryStatus.DELIVERED)
-    assert done.count() == len(httpserver.log) == 3
-
-
-def test_every_webhook_that_is_owed_something_has_its_turn(
-    make_webhook: MakeWebhook, make_event: MakeEvent
-) -> None:
-    busy = make_webhook()
-    for _ in range(20):
-        services.fan_out(make_event())
-    late = make_webhook(event_types=["tag.set"])
-    owed(make_event(EventType.TAG_SET))
-    assert set(services.due_webhooks()) == {busy.pk, late.pk}
 
 
 # --- by hand --------------------------------------------------------------------
