@@ -6,23 +6,18 @@ import hashlib
 import json
 from typing import Any
 
-from mlflow.entities.model_registry import ModelVersion as MlflowVersion
-from mlflow.entities.model_registry import RegisteredModel as MlflowModel
-from mlflow.utils.proto_json_utils import message_to_json
-
 from access.authz import is_browse_only, require_details, require_visible
 from access.facts import facts_kept
 from access.models import User
 from approvals import services as approvals
 from core.errors import AlreadyExists, InvalidParameter, NotFound, PermissionDenied
-from core.http import parse_json
 from mlflow_api.messages import Message, integer, tags, text, texts
 from registry import listing, prompts, reads
 from registry import services as registry
 from registry.listing import ModelRow, Page
 from registry.models import ModelVersion, RegisteredModel, VersionStatus
 from registry.reads import VersionRow
-from registry.store import VERSION_FILES, store
+from registry.store import VERSION_FILES
 
 _NO_STAGES = (
     "stages are not used here, aliases are. Set one with "
@@ -90,8 +85,7 @@ def get_latest_versions(principal: User, message: Message) -> Message:
     stages = {stage.lower() for stage in texts(message, "stages")}
     if stages and "none" not in stages:
         raise InvalidParameter(f"stages: {_NO_STAGES}")
-    latest = store().latest_version(model.full_name)
-    return {"model_versions": _versions_json([latest] if latest else [])}
+    return {"model_versions": _latest_versions(listing.model_as_listed(model))}
 
 
 def set_registered_model_tag(principal: User, message: Message) -> Message:
@@ -274,35 +268,21 @@ def _listed(row: ModelRow) -> Message:
 
 
 def _model(model: RegisteredModel) -> Message:
-    found = store().model_with_latest(model.full_name)
-    body = {**_model_json(found), "user_id": model.owner.username}
-    if found.latest_versions:
-        body["latest_versions"] = _versions_json(found.latest_versions)
-    return {"registered_model": body}
+    row = listing.model_as_listed(model)
+    body = {**_listed(row), "latest_versions": _latest_versions(row)}
+    return {"registered_model": {k: v for k, v in body.items() if v not in ("", [])}}
 
 
-def _model_json(model: MlflowModel) -> Message:
-    return parse_json(message_to_json(model.to_proto()).encode())
+def _latest_versions(row: ModelRow) -> list[Message]:
+    return [_without_empty(version_fields(version)) for version in row.latest_versions]
+
+
+def _without_empty(fields: Message) -> Message:
+    return {key: value for key, value in fields.items() if value != []}
 
 
 def _version(version: ModelVersion) -> Message:
     return _row_json(reads.version_as_written(version))
-
-
-def _versions_json(versions: list[MlflowVersion]) -> list[Message]:
-    """Render versions, with the logged model that MLflow's table has no column for."""
-    names = {version.name for version in versions}
-    rows = ModelVersion.objects.filter(model__full_name__in=names).values_list(
-        "model__full_name", "number", "logged_model_id"
-    )
-    logged = {(name, number): model_id for name, number, model_id in rows}
-    rendered = []
-    for version in versions:
-        body = parse_json(message_to_json(version.to_proto()).encode())
-        if model_id := logged.get((version.name, int(version.version))):
-            body["model_id"] = model_id
-        rendered.append(body)
-    return rendered
 
 
 def _is_prompt(row: VersionRow) -> bool:
@@ -314,8 +294,7 @@ def _row_json(row: VersionRow) -> Message:
         raise PermissionDenied(
             f"The text of {row.name}/{row.number} was changed; it is read no more."
         )
-    fields = version_fields(row)
-    return {"model_version": {k: v for k, v in fields.items() if v != []}}
+    return {"model_version": _without_empty(version_fields(row))}
 
 
 def version_fields(row: VersionRow) -> Message:

@@ -20,11 +20,11 @@ from typing import Any, Generic, TypeVar
 from django.db import DataError, connection
 
 from access.conditions import detailed_among
-from access.facts import from_db_uuid
+from access.facts import db_uuid, from_db_uuid
 from access.models import User
 from access.scopes import Scopes, scopes_of
 from core import sql
-from core.errors import InvalidParameter
+from core.errors import InvalidParameter, unseen
 from core.http import read_page_token, sign_page_token
 from registry.filters import MODELS, Wanted, read_filter, read_order
 from registry.models import RegisteredModel
@@ -88,6 +88,22 @@ def list_models(
     if after:
         walk.start_after([after])
     return _model_rows(*_read(walk, principal), principal)
+
+
+def model_as_listed(model: RegisteredModel) -> ModelRow:
+    """Return a model with its newest READY version, whoever may see them."""
+    only = "SELECT id, full_name AS name, 0 AS last_updated_time"
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"WITH p AS ({only} FROM registry_registeredmodel WHERE id = %s"  # our own
+            f" AND deleted_at IS NULL) {_model_details(_OF_READY)}",
+            [db_uuid(model.pk)],
+        )
+        names = [column[0] for column in cursor.description]
+        row = cursor.fetchone()
+    if row is None:
+        raise unseen("model", model.full_name)
+    return _model_row(dict(zip(names, row, strict=True)))
 
 
 def search_models(
@@ -184,11 +200,15 @@ def _read(walk: Walk, principal: User) -> tuple[list[dict[str, Any]], Scopes]:
 # --- what is read of the rows of a page ----------------------------------------------
 
 
+_OF_READY = "AND x.status = 'READY'"
+
+
 @cache
-def _model_details() -> str:
+def _model_details(condition: str = "") -> str:
     """Return the SELECT of all that a page shows, tags, aliases and latest versions.
 
-    The latest versions are one per stage, as MLflow has it.
+    The latest versions are one per stage, as MLflow has it, of those that meet a
+    condition.
     """
     of_version = "v.model_id = r.id AND v.number = m.version"
     tables = sql.in_order(
@@ -198,7 +218,7 @@ def _model_details() -> str:
         f"FROM {tables} WHERE m.workspace = 'default' AND m.name = p.name AND m.version IN ("
         "SELECT MAX(x.version) FROM model_versions x WHERE x.workspace = 'default'"
         " AND x.name = p.name AND x.current_stage <> 'Deleted_Internal'"
-        " GROUP BY x.current_stage)"
+        f" {condition} GROUP BY x.current_stage)"
     )
     columns = {
         **{column.split(".")[1]: column for column in COLUMNS},

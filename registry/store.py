@@ -15,9 +15,6 @@ from typing import Any, TypeVar
 
 import sqlalchemy
 from django.db import connection, transaction
-from mlflow.entities.model_registry import ModelVersion as MlflowVersion
-from mlflow.entities.model_registry import RegisteredModel as MlflowModel
-from mlflow.entities.model_registry.model_version_stages import STAGE_DELETED_INTERNAL
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import BAD_REQUEST, TEMPORARILY_UNAVAILABLE
 from mlflow.store.db.utils import _initialize_tables
@@ -160,33 +157,6 @@ class RegistryStore(SqlAlchemyStore):
                     )
                 }
             )
-
-    def latest_version(self, name: str) -> MlflowVersion | None:
-        """Return the version with the highest number that is READY, with its aliases."""
-        with self.ManagedSessionMaker() as session:
-            row = self._latest_row(session, name)
-            if row is None:
-                return None
-            entity = row.to_mlflow_entity()
-            return self._populate_model_version_aliases(session, name, entity)
-
-    def model_with_latest(self, name: str) -> MlflowModel:
-        """Return a model without reading all its versions, which MLflow would."""
-        with self.ManagedSessionMaker() as session:
-            row = self._get_registered_model(session, name, eager=True)
-            latest = self._latest_row(session, name)
-            entity = row.to_mlflow_entity([latest] if latest else [])
-            for version in entity.latest_versions:
-                self._populate_model_version_aliases(session, name, version)
-            return entity
-
-    def _latest_row(self, session: Session, name: str) -> Any:
-        rows = self._get_query(session, SqlModelVersion).filter(
-            SqlModelVersion.name == name,
-            SqlModelVersion.status == "READY",
-            SqlModelVersion.current_stage != STAGE_DELETED_INTERNAL,
-        )
-        return rows.order_by(SqlModelVersion.version.desc()).first()
 
 
 class TrackingStore(SqlAlchemyTrackingStore):

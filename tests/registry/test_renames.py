@@ -18,7 +18,7 @@ from core.errors import (
     PermissionDenied,
 )
 from events.models import Event
-from registry import reads
+from registry import listing, reads
 from registry import services as registry
 from registry.models import ModelVersion, RegisteredModel, Schema
 from registry.store import store
@@ -43,8 +43,9 @@ def test_everything_stays_with_a_renamed_model(
     row = reads.version_by_alias(NEW, "Challenger", principal=grantee)
     assert (row.number, row.aliases) == (1, ["Challenger"])
     assert row.tags == [{"key": "note", "value": "ok"}]
-    found = store().model_with_latest(NEW)
-    assert (found.tags, found.aliases) == ({"team": "fraud"}, {"Challenger": 1})
+    found = listing.model_as_listed(renamed)
+    assert found.tags == [{"key": "team", "value": "fraud"}]
+    assert found.aliases == [{"alias": "Challenger", "version": 1}]
     assert store().get_model_version_download_uri(NEW, "1").endswith(f"/{NEW}/1")
     event = Event.objects.latest("sequence")
     assert event.type == "registered_model.renamed"
