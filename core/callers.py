@@ -40,15 +40,6 @@ def serving(request: HttpRequest, request_id: str = "") -> Iterator[None]:
         _request_id.reset(tokens[1])
 
 
-def current_request() -> HttpRequest | None:
-    return _request.get()
-
-
-def current_request_id() -> str:
-    """Return the id of the request being served, or an empty string outside one."""
-    return _request_id.get()
-
-
 def current_user_agent() -> str:
     """Return what the client of this request calls itself, or an empty string."""
     request = _request.get()

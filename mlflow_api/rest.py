@@ -85,7 +85,8 @@ def get_latest_versions(principal: User, message: Message) -> Message:
     stages = {stage.lower() for stage in texts(message, "stages")}
     if stages and "none" not in stages:
         raise InvalidParameter(f"stages: {_NO_STAGES}")
-    return {"model_versions": _latest_versions(listing.model_as_listed(model))}
+    latest = map(version_fields, listing.model_as_listed(model).latest_versions)
+    return {"model_versions": list(map(_without_empty, latest))}
 
 
 def set_registered_model_tag(principal: User, message: Message) -> Message:
@@ -268,13 +269,9 @@ def _listed(row: ModelRow) -> Message:
 
 
 def _model(model: RegisteredModel) -> Message:
-    row = listing.model_as_listed(model)
-    body = {**_listed(row), "latest_versions": _latest_versions(row)}
+    body = _listed(listing.model_as_listed(model))
+    body["latest_versions"] = list(map(_without_empty, body["latest_versions"]))
     return {"registered_model": {k: v for k, v in body.items() if v not in ("", [])}}
-
-
-def _latest_versions(row: ModelRow) -> list[Message]:
-    return [_without_empty(version_fields(version)) for version in row.latest_versions]
 
 
 def _without_empty(fields: Message) -> Message:
